@@ -1,0 +1,1 @@
+"""The `rsgmamba` command: one thin file a sub-command."""

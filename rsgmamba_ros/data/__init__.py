@@ -1,0 +1,1 @@
+"""Datasets, synthetic scenes, corruption families and bags."""

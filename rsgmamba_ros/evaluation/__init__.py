@@ -1,0 +1,1 @@
+"""Metrics, protocols, bag replay and reports."""

@@ -1,0 +1,1 @@
+"""The RSGMamba network: images and their availability -> logits and reliability."""

@@ -1,0 +1,1 @@
+"""Tensor operators: the selective scan and the orders in which it visits a feature map."""

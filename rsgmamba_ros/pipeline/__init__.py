@@ -1,0 +1,11 @@
+"""One image bundle's journey.
+
+topics -> synchroniser -> preprocessing -> network (encoder -> reliability-gated fusion -> decoder)
+-> postprocessing -> topics
+
+- topics:         ros/subscriptions.py, ros/publishers.py
+- synchroniser:   pipeline/synchroniser.py
+- preprocessing:  pipeline/preprocessing.py (and pipeline/signal_quality.py)
+- network:        network/rsgmamba.py: network/encoder.py, network/fusion.py, network/decoder.py
+- postprocessing: pipeline/postprocessing.py
+"""

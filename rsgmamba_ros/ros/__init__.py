@@ -1,0 +1,1 @@
+"""The only ROS imports: parameters, subscriptions, conversions, publishers, nodes."""

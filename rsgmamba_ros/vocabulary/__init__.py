@@ -1,0 +1,1 @@
+"""The words that every other layer shares: images, labels, results, errors. NumPy at most."""

@@ -1,0 +1,118 @@
+"""The network on a device: choice of device and precision, warm-up, calibrated reliability."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rsgmamba_ros.network.checkpoint import Checkpoint
+from rsgmamba_ros.vocabulary.errors import BackendUnavailableError
+from rsgmamba_ros.vocabulary.images import Modality
+
+PRECISIONS = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
+
+
+@dataclass(frozen=True)
+class Inference:
+    """What the network says of a batch.
+
+    Attributes:
+        logits: (B, K, H, W) float32, on the device.
+        reliability: calibrated, in [0, 1], (B, M) float32, on the host; exactly 0 where unavailable.
+    """
+
+    logits: Tensor
+    reliability: np.ndarray
+
+
+class Engine:
+    """Runs one checkpoint's network on one device.
+
+    Args:
+        device: `auto` (CUDA if there is one), or a torch device by name: `cpu`, `cuda`, `cuda:1`.
+        precision: `auto` (bfloat16 on a GPU that has it, else float32), or one of `PRECISIONS`.
+
+    Raises:
+        BackendUnavailableError: the device or precision was asked for by name and is not available here.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, device: str = 'auto', precision: str = 'auto'):
+        self.device = choose_device(device)
+        self.dtype = choose_precision(precision, self.device)
+        self.modalities = (Modality.RGB, checkpoint.auxiliary)
+        self.calibration = checkpoint.calibration
+        self.network = checkpoint.network.to(self.device).eval()
+
+    @torch.inference_mode()
+    def run(self, images: Tensor, available: Tensor) -> Inference:
+        """Run one batch: images (B, M, 3, H, W) float32, available (B, M) bool, both on any device."""
+        images = images.to(self.device, non_blocking=True)
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not torch.float32):
+            output = self.network(images, available.to(self.device, non_blocking=True))
+        reliability = calibrated_reliability(output.reliability_logits.float().cpu().numpy(), available.cpu().numpy(),
+                                             self.calibration, self.modalities)
+        return Inference(output.logits.float(), reliability)
+
+    def warm_up(self, height: int, width: int) -> None:
+        """Run each availability case once at the given padded size, so that the first image is not the slow one."""
+        images = torch.zeros(1, len(self.modalities), 3, height, width)
+        for case in ([True, True], [True, False], [False, True]):
+            self.run(images, torch.tensor([case]))
+
+
+def calibrated_reliability(logits: np.ndarray, available: np.ndarray, calibration: Mapping,
+                           modalities: tuple[Modality, ...]) -> np.ndarray:
+    """Reliability logits -> published learned reliability.
+
+    Args:
+        logits: (B, M).
+        available: (B, M) bool.
+        calibration: for each modality's name the knots `x` (logits, ascending) and `y` (reliability, not falling)
+            of a piecewise linear map; a modality without knots gets the sigmoid.
+
+    Returns:
+        (B, M) float32 in [0, 1]; exactly 0 where unavailable.
+    """
+    reliability = np.zeros(logits.shape, np.float32)
+    for index, modality in enumerate(modalities):
+        knots = calibration.get(modality.value)
+        # An unavailable modality's logit may be anything, NaN too.
+        x = np.where(available[:, index], logits[:, index], 0)
+        y = np.interp(x, knots['x'], knots['y']) if knots else 1 / (1 + np.exp(-x))
+        reliability[:, index] = np.where(available[:, index], y, 0)
+    return reliability
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` or a torch device's name -> the device.
+
+    Raises:
+        BackendUnavailableError: no such device here.
+    """
+    if name == 'auto':
+        return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise BackendUnavailableError(f"device {name!r} is not available here ({reason}); use 'cpu' or 'auto'") from error
+    return device
+
+
+def choose_precision(name: str, device: torch.device) -> torch.dtype:
+    """`auto` or a name in `PRECISIONS` -> the dtype of the network's arithmetic.
+
+    Raises:
+        BackendUnavailableError: no such precision, or the device does not have it.
+    """
+    if name == 'auto':
+        return torch.bfloat16 if device.type == 'cuda' and torch.cuda.is_bf16_supported() else torch.float32
+    if name not in PRECISIONS:
+        raise BackendUnavailableError(f"precision {name!r} is unknown; use 'auto' or one of {sorted(PRECISIONS)}")
+    if name == 'float16' and device.type == 'cpu':
+        raise BackendUnavailableError("float16 is slow and inexact on a CPU; use 'float32' or 'bfloat16'")
+    return PRECISIONS[name]

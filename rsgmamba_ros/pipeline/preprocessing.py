@@ -1,0 +1,304 @@
+"""One image bundle -> the network's input tensors; training goes through the same functions.
+
+Two steps for each modality, both on NumPy arrays:
+
+- `sensor_units`: pixels as the driver sent them -> RGB 0..255, depth in metres, thermal in its unit; NaN is invalid.
+- `network_input`: sensor units -> (3, H, W) float32, resized, normalised and padded to the network's stride.
+
+Corruptions act between the two, as failures do.
+"""
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from enum import Enum
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from rsgmamba_ros.vocabulary.errors import ConfigError, ImageError
+from rsgmamba_ros.vocabulary.images import ImageBundle, Modality, StampedImage
+
+#: Both sides of the network's input are multiples of this: the encoder's last stride.
+STRIDE = 32
+
+#: Images with a shorter side cannot show a scene; drivers that misbehave send 1x1.
+MIN_SIDE = 16
+
+#: Normalised value of a pixel without a measurement: one standard step outside the valid range [-2, 2].
+INVALID_VALUE = -3.0
+
+#: Encodings a modality may have, and the dtype of their pixels.
+ENCODINGS = {
+    Modality.RGB: {'rgb8': np.uint8, 'mono8': np.uint8},
+    Modality.DEPTH: {'16UC1': np.uint16, 'mono16': np.uint16, '32FC1': np.float32},
+    Modality.THERMAL: {'mono8': np.uint8, 'mono16': np.uint16, '16UC1': np.uint16, '32FC1': np.float32},
+}
+
+
+class DepthLaw(str, Enum):
+    """How metres are mapped to the unit range before normalisation."""
+
+    LOG = 'log'          #: equal ratios of distance are equal steps
+    INVERSE = 'inverse'  #: equal steps of disparity are equal steps
+    LINEAR = 'linear'
+
+
+class ThermalStretch(str, Enum):
+    """How the thermal unit is mapped to the unit range."""
+
+    RANGE = 'range'            #: fixed limits `low` and `high`: temperatures keep their meaning
+    PERCENTILE = 'percentile'  #: 1st to 99th percentile of each image: for cameras without radiometry
+
+
+@dataclass(frozen=True)
+class DepthScaling:
+    """Depth in metres -> network input. Depth outside [min_m, max_m] is clipped to it."""
+
+    min_m: float = 0.4
+    max_m: float = 10.0
+    law: DepthLaw = DepthLaw.LOG
+
+    def __post_init__(self) -> None:
+        if not 0 < self.min_m < self.max_m:
+            raise ConfigError(f'depth limits must satisfy 0 < min_m < max_m, got {self.min_m} and {self.max_m}')
+
+
+@dataclass(frozen=True)
+class ThermalScaling:
+    """Thermal pixels -> `unit` -> network input.
+
+    Attributes:
+        scale: unit = pixel * scale + offset, for the integer encodings; `32FC1` holds the unit already.
+            The default is the radiometric mode of Lepton and Boson cameras: hundredths of kelvin.
+        offset: see `scale`.
+        unit: name of the unit, for people: `celsius`, `kelvin`, `raw`.
+        low: value that becomes the lower end of the network's range, in `unit`; for the stretch `range`.
+        high: the upper end.
+    """
+
+    scale: float = 0.01
+    offset: float = -273.15
+    unit: str = 'celsius'
+    stretch: ThermalStretch = ThermalStretch.RANGE
+    low: float = 0.0
+    high: float = 50.0
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise ConfigError(f'thermal limits must satisfy low < high, got {self.low} and {self.high}')
+        if self.scale == 0:
+            raise ConfigError('thermal scale is 0: every pixel would have the same value')
+
+
+@dataclass(frozen=True)
+class PreprocessingConfig:
+    """What a checkpoint expects of its input. Plain values only, so that it can be stored as JSON.
+
+    Attributes:
+        height: images are resized to it, then padded below to a multiple of 32, pixels.
+        width: likewise, padded on the right.
+        rgb_mean: ImageNet's, of RGB in 0..1.
+        rgb_std: likewise.
+    """
+
+    height: int = 240
+    width: int = 320
+    rgb_mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    rgb_std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    depth: DepthScaling = field(default_factory=DepthScaling)
+    thermal: ThermalScaling = field(default_factory=ThermalScaling)
+
+    def __post_init__(self) -> None:
+        if min(self.height, self.width) < STRIDE:
+            raise ConfigError(f'network input is {self.height}x{self.width}; both sides must be at least {STRIDE}')
+
+    @property
+    def padded_size(self) -> tuple[int, int]:
+        """Height and width of the tensor that the network gets, pixels."""
+        return padded(self.height), padded(self.width)
+
+
+def padded(side: int) -> int:
+    """The smallest multiple of the network's stride that holds `side` pixels."""
+    return -(-side // STRIDE) * STRIDE
+
+
+def sensor_units(image: StampedImage, config: PreprocessingConfig) -> np.ndarray:
+    """Bring one image to sensor units.
+
+    Returns:
+        RGB: (H, W, 3) uint8. Depth: (H, W) float32 metres. Thermal: (H, W) float32 in the configured unit.
+        NaN marks pixels without a measurement: zero and 65535 in integer depth, anything not finite
+        or not positive in float depth (REP-117, REP-118), anything not finite in thermal.
+
+    Raises:
+        ImageError: encoding, dtype, shape or size do not fit the modality, or no pixel holds a measurement.
+    """
+    check_image(image)
+    pixels = image.pixels
+    if image.modality is Modality.RGB:
+        return np.repeat(pixels[..., None], 3, axis=2) if image.encoding == 'mono8' else pixels
+    values = _depth_metres(image) if image.modality is Modality.DEPTH else _thermal_unit(image, config.thermal)
+    if np.isnan(values).all():
+        raise ImageError(f'{image.modality} image has no valid pixel')
+    return values
+
+
+def check_image(image: StampedImage) -> None:
+    """Check that encoding, dtype, shape and size of an image fit its modality.
+
+    Raises:
+        ImageError: they do not; the message names what was expected.
+    """
+    known = ENCODINGS[image.modality]
+    if image.encoding not in known:
+        raise ImageError(f'{image.modality} image has encoding {image.encoding!r}; expected one of {sorted(known)}')
+    dtype = np.dtype(known[image.encoding])
+    if image.pixels.dtype != dtype:
+        raise ImageError(f'{image.modality} image {image.encoding} holds {image.pixels.dtype}; expected {dtype}')
+    shape = image.pixels.shape
+    if len(shape) != (3 if image.encoding == 'rgb8' else 2) or (image.encoding == 'rgb8' and shape[2] != 3):
+        raise ImageError(f'{image.modality} image {image.encoding} has shape {shape}')
+    if min(shape[:2]) < MIN_SIDE:
+        raise ImageError(f'{image.modality} image is {shape[0]}x{shape[1]}; at least {MIN_SIDE}x{MIN_SIDE} is needed')
+
+
+def _depth_metres(image: StampedImage) -> np.ndarray:
+    if image.pixels.dtype == np.uint16:
+        metres = image.pixels * np.float32(0.001)
+        # Adding 1 in uint16 sends both marks, 0 and 65535, to the two smallest values.
+        metres[image.pixels + np.uint16(1) <= 1] = np.nan
+        return metres
+    metres = image.pixels.copy()
+    metres[~(np.isfinite(metres) & (metres > 0))] = np.nan
+    return metres
+
+
+def _thermal_unit(image: StampedImage, scaling: ThermalScaling) -> np.ndarray:
+    if image.encoding != '32FC1':
+        return image.pixels * np.float32(scaling.scale) + np.float32(scaling.offset)
+    values = image.pixels.copy()
+    values[~np.isfinite(values)] = np.nan
+    return values
+
+
+def network_input(values: np.ndarray, modality: Modality, config: PreprocessingConfig) -> np.ndarray:
+    """Sensor units -> what the network sees of one modality.
+
+    Args:
+        values: as `sensor_units` gives it, any size.
+
+    Returns:
+        (3, H, W) float32 of the padded size, C-contiguous. Depth and thermal repeat one channel.
+    """
+    height, width = config.height, config.width
+    out = np.empty((3, *config.padded_size), np.float32)
+    if modality is Modality.RGB:
+        _normalise_rgb(_resize(values, height, width), config, out[:, :height, :width])
+    else:
+        # Nearest for depth: the mean of a near and a far surface is a distance at which there is nothing.
+        nearest = modality is Modality.DEPTH
+        values = _fill_small_holes(_resize(values, height, width, nearest=nearest))
+        unit = depth_to_unit(values, config.depth) if nearest else thermal_to_unit(values, config.thermal)
+        unit -= 0.5
+        unit *= 4.0
+        np.copyto(unit, INVALID_VALUE, where=np.isnan(unit))
+        out[:, :height, :width] = unit
+    out[:, height:, :width] = out[:, height - 1:height, :width]
+    out[:, :, width:] = out[:, :, width - 1:width]
+    return out
+
+
+def _normalise_rgb(rgb: np.ndarray, config: PreprocessingConfig, out: np.ndarray) -> None:
+    for channel, (mean, std) in enumerate(zip(config.rgb_mean, config.rgb_std)):
+        np.multiply(rgb[..., channel], np.float32(1 / (255 * std)), out=out[channel])
+        out[channel] -= np.float32(mean / std)
+
+
+def depth_to_unit(metres: np.ndarray, scaling: DepthScaling) -> np.ndarray:
+    """Metres -> [0, 1], near to far; NaN stays NaN. A new float32 array of the same shape."""
+    near, far = np.float32(scaling.min_m), np.float32(scaling.max_m)
+    metres = np.clip(metres, near, far)
+    if scaling.law is DepthLaw.LOG:
+        return np.log(metres / near) / np.log(far / near)
+    if scaling.law is DepthLaw.INVERSE:
+        return (1 / near - 1 / metres) / (1 / near - 1 / far)
+    return (metres - near) / (far - near)
+
+
+def thermal_to_unit(values: np.ndarray, scaling: ThermalScaling) -> np.ndarray:
+    """Thermal unit -> [0, 1], cold to hot; NaN stays NaN. A new float32 array of the same shape."""
+    low, high = scaling.low, scaling.high
+    if scaling.stretch is ThermalStretch.PERCENTILE:
+        sample = values[::4, ::4]
+        sample = sample[~np.isnan(sample)]
+        low, high = np.percentile(sample, (1, 99)) if sample.size else (0.0, 1.0)
+    span = max(float(high - low), 1e-6)
+    return np.clip((values - np.float32(low)) / np.float32(span), 0, 1)
+
+
+def _resize(values: np.ndarray, height: int, width: int, *, nearest: bool = False) -> np.ndarray:
+    if values.shape[:2] == (height, width):
+        return values
+    if nearest:
+        return cv2.resize(values, (width, height), interpolation=cv2.INTER_NEAREST)
+    shrink = height < values.shape[0] or width < values.shape[1]
+    return cv2.resize(values, (width, height), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR)
+
+
+def _fill_small_holes(values: np.ndarray) -> np.ndarray:
+    """Fill holes of up to about two pixels from their valid neighbours; wider ones stay NaN.
+
+    Specks and the ragged rims of objects are noise of the sensor; a wide hole is something the network must see.
+    """
+    invalid = np.isnan(values)
+    if not invalid.any():
+        return values
+    weight = cv2.boxFilter((~invalid).astype(np.float32), -1, (3, 3), borderType=cv2.BORDER_REPLICATE)
+    total = cv2.boxFilter(np.where(invalid, np.float32(0), values), -1, (3, 3), borderType=cv2.BORDER_REPLICATE)
+    # A third of the 3x3 neighbourhood: the rim of a straight-edged wide hole has exactly that and grows by one pixel.
+    fill = invalid & (weight > 0.3)
+    values = values.copy()
+    values[fill] = total[fill] / weight[fill]
+    return values
+
+
+def preprocess(bundle: ImageBundle, used: Collection[Modality], config: PreprocessingConfig, *,
+               modalities: tuple[Modality, ...]) -> tuple[Tensor, Tensor]:
+    """One bundle -> the network's arguments.
+
+    Args:
+        used: modalities to give to the network; each must have an image in the bundle.
+        modalities: the network's order: RGB, then the auxiliary one.
+
+    Returns:
+        images (1, M, 3, H, W) float32, zero where not used; available (1, M) bool.
+
+    Raises:
+        ImageError: see `sensor_units`.
+    """
+    values = {}
+    for modality in used:
+        image = bundle.image(modality)
+        if image is None:
+            raise ImageError(f'the bundle has no {modality} image')
+        values[modality] = sensor_units(image, config)
+    return stack_inputs(values, config, modalities=modalities)
+
+
+def stack_inputs(values: dict[Modality, np.ndarray], config: PreprocessingConfig, *,
+                 modalities: tuple[Modality, ...]) -> tuple[Tensor, Tensor]:
+    """Images in sensor units -> the network's arguments, as `preprocess` gives them.
+
+    Args:
+        values: the used modalities' images, as `sensor_units` gives them.
+    """
+    images = np.zeros((1, len(modalities), 3, *config.padded_size), np.float32)
+    for index, modality in enumerate(modalities):
+        if modality in values:
+            images[0, index] = network_input(values[modality], modality, config)
+    available = torch.tensor([[modality in values for modality in modalities]])
+    return torch.from_numpy(images), available

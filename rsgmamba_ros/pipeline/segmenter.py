@@ -1,0 +1,157 @@
+"""The whole path as one call: image bundle -> segmentation. Node, tools and evaluation share it."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from rsgmamba_ros.network.checkpoint import Checkpoint, load_checkpoint
+from rsgmamba_ros.pipeline.inference import Engine
+from rsgmamba_ros.pipeline.postprocessing import label_and_confidence
+from rsgmamba_ros.pipeline.preprocessing import PreprocessingConfig, sensor_units, stack_inputs
+from rsgmamba_ros.pipeline.signal_quality import SignalQuality, SignalQualityMonitor
+from rsgmamba_ros.vocabulary.config_file import parse_config
+from rsgmamba_ros.vocabulary.errors import ConfigError, ImageError
+from rsgmamba_ros.vocabulary.images import BundleSlot, ImageBundle, Modality, Presence
+from rsgmamba_ros.vocabulary.segmentation import ModalityReliability, Segmentation
+
+
+@dataclass(frozen=True)
+class SegmenterConfig:
+    """What the user of a checkpoint may choose.
+
+    Attributes:
+        min_signal_quality: an image below it is not given to the network while another modality is usable, 0..1.
+        output_height: of label map and confidence, pixels; 0 for the leading image's height.
+        output_width: likewise; both or none are 0.
+        thermal_scale: the thermal camera's scale, where it is not the checkpoint's; see `ThermalScaling`.
+        thermal_offset: likewise.
+    """
+
+    min_signal_quality: float = 0.1
+    output_height: int = 0
+    output_width: int = 0
+    thermal_scale: float | None = None
+    thermal_offset: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_signal_quality <= 1:
+            raise ConfigError(f'min_signal_quality is {self.min_signal_quality}; it must lie in 0..1')
+        if (self.output_height > 0) != (self.output_width > 0) or min(self.output_height, self.output_width) < 0:
+            raise ConfigError(f'output size is {self.output_height}x{self.output_width}; give both sides, or 0 for both')
+
+
+@dataclass(frozen=True, eq=False)
+class _Candidate:
+    """What is known of one modality's image before the network runs."""
+
+    values: np.ndarray | None
+    quality: SignalQuality | None
+    error: ImageError | None = None
+
+
+class Segmenter:
+    """A checkpoint ready to segment bundles. Not thread-safe: signal quality remembers earlier images.
+
+    Args:
+        checkpoint: loaded, or the path of a checkpoint file.
+        device: see `Engine`.
+        precision: see `Engine`.
+
+    Raises:
+        CheckpointError: the file cannot be used.
+        BackendUnavailableError: device or precision is not available here.
+    """
+
+    def __init__(self, checkpoint: Checkpoint | str | Path, *, device: str = 'auto', precision: str = 'auto',
+                 config: SegmenterConfig | None = None):
+        if not isinstance(checkpoint, Checkpoint):
+            checkpoint = load_checkpoint(checkpoint)
+        self.config = config or SegmenterConfig()
+        self.labels = checkpoint.labels
+        self.auxiliary = checkpoint.auxiliary
+        self.modalities = (Modality.RGB, checkpoint.auxiliary)
+        self.preprocessing = _preprocessing_of(checkpoint, self.config)
+        self.engine = Engine(checkpoint, device, precision)
+        self._signal_quality = SignalQualityMonitor()
+
+    def warm_up(self) -> None:
+        """Run the network on blank input, so that the first bundle is not the slow one."""
+        self.engine.warm_up(*self.preprocessing.padded_size)
+
+    def reset(self) -> None:
+        """Forget earlier images, as after a jump back in time."""
+        self._signal_quality.reset()
+
+    def segment(self, bundle: ImageBundle) -> Segmentation:
+        """Segment one bundle.
+
+        A modality whose image cannot be used is left out, with the cause in its reliability.
+
+        Raises:
+            ImageError: no modality of the bundle has a usable image.
+        """
+        candidates = {modality: self._examine(bundle.slots.get(modality)) for modality in self.modalities}
+        used = self._choose(bundle, candidates)
+        values = {modality: candidates[modality].values for modality in used}
+        images, available = stack_inputs(values, self.preprocessing, modalities=self.modalities)
+        inference = self.engine.run(images, available)
+        size = (self.config.output_height, self.config.output_width)
+        label_map, confidence = label_and_confidence(
+            inference.logits, valid_size=(self.preprocessing.height, self.preprocessing.width),
+            output_size=size if all(size) else bundle.leading_image.size)
+        learned = dict(zip(self.modalities, inference.reliability[0]))
+        errors = tuple(str(candidate.error) for candidate in candidates.values() if candidate.error)
+        return Segmentation(
+            stamp_ns=bundle.stamp_ns, frame_id=bundle.leading_image.frame_id, leader=bundle.leader,
+            label_map=label_map, confidence=confidence, reports=bundle.reports + errors,
+            reliability={modality: _reliability(slot, candidates.get(modality), learned.get(modality), modality in used)
+                         for modality, slot in self._slots(bundle).items()})
+
+    def _slots(self, bundle: ImageBundle) -> dict[Modality, BundleSlot]:
+        missing = BundleSlot(Presence.MISSING, reason='not subscribed')
+        return {**{modality: missing for modality in self.modalities}, **bundle.slots}
+
+    def _examine(self, slot: BundleSlot | None) -> _Candidate:
+        if slot is None or slot.image is None:
+            return _Candidate(None, None)
+        try:
+            values = sensor_units(slot.image, self.preprocessing)
+            return _Candidate(values, self._signal_quality.assess(slot.image))
+        except ImageError as error:
+            return _Candidate(None, None, error)
+
+    def _choose(self, bundle: ImageBundle, candidates: Mapping[Modality, _Candidate]) -> tuple[Modality, ...]:
+        readable = tuple(modality for modality, candidate in candidates.items() if candidate.values is not None)
+        if not readable:
+            errors = [str(candidate.error) for candidate in candidates.values() if candidate.error]
+            raise ImageError('; '.join(errors) or f'the bundle has no image of {[str(m) for m in self.modalities]}')
+        good = tuple(modality for modality in readable
+                     if candidates[modality].quality.value >= self.config.min_signal_quality)
+        return good or readable
+
+
+def _reliability(slot: BundleSlot, candidate: _Candidate | None, learned: float | None,
+                 used: bool) -> ModalityReliability:
+    quality = candidate.quality if candidate else None
+    causes = quality.causes if quality else ()
+    if slot.image is None:
+        causes = (str(slot.presence),)
+    elif candidate is None:
+        causes = ('not_in_checkpoint',)
+    elif candidate.error:
+        causes = ('unreadable',)
+    signal_quality = float(quality.value) if quality else 0.0
+    learned = float(learned) if used and learned is not None else 0.0
+    return ModalityReliability(reliability=learned * signal_quality, learned=learned, signal_quality=signal_quality,
+                               presence=slot.presence, used=used, causes=tuple(causes),
+                               skew_s=slot.skew_s, age_s=slot.age_s)
+
+
+def _preprocessing_of(checkpoint: Checkpoint, config: SegmenterConfig) -> PreprocessingConfig:
+    preprocessing = parse_config(checkpoint.preprocessing, PreprocessingConfig, where='checkpoint preprocessing')
+    own = {'scale': config.thermal_scale, 'offset': config.thermal_offset}
+    own = {key: value for key, value in own.items() if value is not None}
+    return replace(preprocessing, thermal=replace(preprocessing.thermal, **own))

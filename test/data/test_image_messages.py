@@ -15,7 +15,7 @@ DEPTHS = RNG.integers(0, 9000, (6, 8), np.uint16)
 
 
 def decode(modality, encoding, pixels, *, step=None, is_bigendian=False, data=None):
-    rows = pixels.reshape(pixels.shape[0], -1)
+    rows = np.ascontiguousarray(pixels).reshape(pixels.shape[0], -1)
     step = step or rows.strides[0]
     if data is None:
         padded = np.full((len(rows), max(step, rows.strides[0])), 99, np.uint8)

@@ -99,7 +99,8 @@ def choose_device(name: str) -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise BackendUnavailableError(f"device {name!r} is not available here ({reason}); use 'cpu' or 'auto'") from error
+        message = f"device {name!r} is not available here ({reason}); use 'cpu' or 'auto'"
+        raise BackendUnavailableError(message) from error
     return device
 
 

@@ -43,7 +43,7 @@ def overlay(image: np.ndarray, label_map: np.ndarray, labels: LabelSpace, *, alp
 
     Args:
         image: (H, W, 3) uint8 RGB, or (H, W) of any dtype, which is stretched to grey.
-        label_map: (h, w) uint8; enlarged or reduced to the image's size. Values without a class leave the image as it is.
+        label_map: (h, w) uint8; brought to the image's size. Values without a class leave the image as it is.
         alpha: weight of the labels' colours, 0..1.
 
     Returns:

@@ -40,7 +40,7 @@ class SegmenterConfig:
         if not 0 <= self.min_signal_quality <= 1:
             raise ConfigError(f'min_signal_quality is {self.min_signal_quality}; it must lie in 0..1')
         if (self.output_height > 0) != (self.output_width > 0) or min(self.output_height, self.output_width) < 0:
-            raise ConfigError(f'output size is {self.output_height}x{self.output_width}; give both sides, or 0 for both')
+            raise ConfigError(f'output size is {self.output_height}x{self.output_width}; give both sides or neither')
 
 
 @dataclass(frozen=True, eq=False)

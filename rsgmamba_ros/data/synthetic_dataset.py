@@ -1,0 +1,100 @@
+"""Synthetic scenes as a dataset: each room at two moments, rendered once and kept in a folder."""
+from __future__ import annotations
+
+from concurrent.futures import ProcessPoolExecutor
+import json
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from rsgmamba_ros.data.samples import Sample
+from rsgmamba_ros.data.synthetic import SceneGenerator, SYNTHETIC_LABELS
+from rsgmamba_ros.pipeline.preprocessing import PreprocessingConfig, sensor_units
+from rsgmamba_ros.vocabulary.errors import DatasetError
+from rsgmamba_ros.vocabulary.images import Modality, StampedImage
+
+#: Encoding of `Scene.encoded_auxiliary`.
+_ENCODINGS = {Modality.DEPTH: '16UC1', Modality.THERMAL: 'mono16'}
+
+#: Increase when the renderer changes what a seed shows, so that old folders are rendered anew.
+CACHE_VERSION = 1
+
+
+class SyntheticDataset:
+    """Rooms from consecutive seeds, each seen at two moments about a second apart; each moment is a sample.
+
+    Args:
+        first_seed: seed of the first room. Keep training and held-out rooms apart by it.
+        rooms: how many; there are twice as many samples.
+        cache: folder for the rendered images; rendered there by the first who needs them.
+        processes: that render in parallel.
+    """
+
+    labels = SYNTHETIC_LABELS
+
+    def __init__(self, auxiliary: Modality, *, first_seed: int, rooms: int, cache: Path, height: int = 240,
+                 width: int = 320, processes: int = 1):
+        self.auxiliary = auxiliary
+        self._seeds = range(first_seed, first_seed + rooms)
+        folder = Path(cache) / f'{auxiliary}_{first_seed}_{rooms}_{height}x{width}'
+        if not _is_complete(folder):
+            _render_all(folder, auxiliary, self._seeds, height, width, processes)
+        self._arrays = {name: np.load(folder / f'{name}.npy', mmap_mode='r') for name in _LAYOUT}
+
+    def __len__(self) -> int:
+        return 2 * len(self._seeds)
+
+    def __getitem__(self, index: int) -> Sample:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        sample = self._moment(index)
+        # The two moments of a room are neighbours: 0 and 1, 2 and 3, ...
+        return Sample(sample.rgb, sample.auxiliary, sample.label_map, sample.name, earlier=self._moment(index ^ 1))
+
+    def _moment(self, index: int) -> Sample:
+        rgb, encoded, label_map = (np.array(self._arrays[name][index]) for name in _LAYOUT)
+        image = StampedImage(self.auxiliary, 0, 0, encoded, _ENCODINGS[self.auxiliary])
+        name = f'room {self._seeds[index // 2]}, moment {index % 2}'
+        return Sample(rgb, sensor_units(image, PreprocessingConfig()), label_map, name)
+
+
+_LAYOUT = {'rgb': (np.uint8, (3,)), 'auxiliary': (np.uint16, ()), 'label_map': (np.uint8, ())}
+
+
+def _is_complete(folder: Path) -> bool:
+    try:
+        return json.loads((folder / 'complete.json').read_text())['version'] == CACHE_VERSION
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _render_all(folder: Path, auxiliary: Modality, seeds: range, height: int, width: int, processes: int) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        arrays = {name: np.lib.format.open_memmap(folder / f'{name}.npy', mode='w+', dtype=dtype,
+                                                  shape=(2 * len(seeds), height, width, *extra))
+                  for name, (dtype, extra) in _LAYOUT.items()}
+    except OSError as error:
+        raise DatasetError(f'cannot write rendered scenes to {str(folder)!r}: {error}') from error
+    count = len(seeds)
+    arguments = ([auxiliary] * count, seeds, [height] * count, [width] * count)
+    with ProcessPoolExecutor(processes) as pool:
+        rooms = pool.map(render_room, *arguments, chunksize=8)
+        for room, moments in enumerate(tqdm(rooms, total=count, desc=f'rendering {auxiliary} rooms', unit='room')):
+            for moment, images in enumerate(moments):
+                for name, image in zip(_LAYOUT, images):
+                    arrays[name][2 * room + moment] = image
+    for array in arrays.values():
+        array.flush()
+    (folder / 'complete.json').write_text(json.dumps({'version': CACHE_VERSION}))
+
+
+def render_room(auxiliary: Modality, seed: int, height: int,
+                width: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Two moments of one room: RGB (H, W, 3) uint8, auxiliary (H, W) uint16 as a driver sends it, label map."""
+    rng = np.random.default_rng([seed, 2])
+    generator = SceneGenerator(seed, height=height, width=width, auxiliary=auxiliary)
+    first = rng.uniform(0, 60)
+    scenes = [generator.render(time_s) for time_s in (first, first + rng.uniform(0.3, 1.5))]
+    return [(scene.rgb, scene.encoded_auxiliary, scene.label_map) for scene in scenes]

@@ -1,0 +1,96 @@
+"""Figures of merit, in plain NumPy: segmentation from a confusion matrix, reliability from scores."""
+from __future__ import annotations
+
+import numpy as np
+
+
+class ConfusionMatrix:
+    """Counts of (true class, predicted class) over the labelled pixels of many images.
+
+    Attributes:
+        counts: (K, K) int64, rows are the true classes.
+    """
+
+    def __init__(self, classes: int, *, ignore_index: int):
+        self.classes = classes
+        self.ignore_index = ignore_index
+        self.counts = np.zeros((classes, classes), np.int64)
+
+    def add(self, label_map: np.ndarray, predicted: np.ndarray) -> None:
+        """Count one image; both (H, W), integers below K, the true one may hold the ignore index.
+
+        Raises:
+            ValueError: sizes differ, or a value is no class.
+        """
+        if label_map.shape != predicted.shape:
+            raise ValueError(f'label map is {label_map.shape}, prediction {predicted.shape}')
+        valid = label_map != self.ignore_index
+        true, guess = label_map[valid].astype(np.int64), predicted[valid].astype(np.int64)
+        for name, values in (('label map', true), ('prediction', guess)):
+            if values.size and values.max() >= self.classes:
+                raise ValueError(f'{name} holds class {values.max()}; there are {self.classes} classes')
+        pairs = np.bincount(true * self.classes + guess, minlength=self.classes ** 2)
+        self.counts += pairs.reshape(self.classes, self.classes)
+
+    def iou(self) -> np.ndarray:
+        """Intersection over union of each class, (K,) float; NaN for a class in neither labels nor predictions."""
+        hits = np.diag(self.counts).astype(float)
+        union = self.counts.sum(0) + self.counts.sum(1) - hits
+        return np.divide(hits, union, out=np.full(self.classes, np.nan), where=union > 0)
+
+    def miou(self) -> float:
+        """Mean IoU over the classes that occur in the labels; NaN if none does."""
+        present = self.counts.sum(1) > 0
+        return float(self.iou()[present].mean()) if present.any() else float('nan')
+
+    def pixel_accuracy(self) -> float:
+        """Share of labelled pixels with the right class; NaN without labelled pixels."""
+        total = self.counts.sum()
+        return float(np.trace(self.counts) / total) if total else float('nan')
+
+    def class_accuracy(self) -> float:
+        """Mean over the occurring classes of the share of their pixels that was found."""
+        truth = self.counts.sum(1)
+        present = truth > 0
+        return float((np.diag(self.counts)[present] / truth[present]).mean()) if present.any() else float('nan')
+
+
+def auroc(positive: np.ndarray, negative: np.ndarray) -> float:
+    """Probability that a positive's score is above a negative's, ties counting half; NaN if either is empty."""
+    positive, negative = np.ravel(positive), np.ravel(negative)
+    if not positive.size or not negative.size:
+        return float('nan')
+    ranks = average_ranks(np.concatenate([positive, negative]))
+    excess = ranks[:positive.size].sum() - positive.size * (positive.size + 1) / 2
+    return float(excess / (positive.size * negative.size))
+
+
+def spearman(first: np.ndarray, second: np.ndarray) -> float:
+    """Rank correlation in [-1, 1], ties by average rank; NaN if either is constant or has fewer than two values."""
+    ranks = [average_ranks(np.ravel(values)) for values in (first, second)]
+    centred = [values - values.mean() for values in ranks if values.size > 1]
+    if len(centred) < 2 or not all(values.any() for values in centred):
+        return float('nan')
+    return float(centred[0] @ centred[1] / np.sqrt((centred[0] @ centred[0]) * (centred[1] @ centred[1])))
+
+
+def average_ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks from 1, equal values sharing their mean rank; (N,) -> (N,) float."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return (last - (counts - 1) / 2)[inverse.reshape(-1)]
+
+
+def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, *, bins: int = 15) -> float:
+    """Mean gap between stated probability and share of hits, weighted by the bins' sizes.
+
+    Args:
+        confidence: in [0, 1], any shape.
+        correct: bool or 0..1, same shape.
+    """
+    confidence, correct = np.ravel(confidence), np.ravel(correct).astype(float)
+    if not confidence.size:
+        return float('nan')
+    index = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    gaps = np.bincount(index, weights=correct - confidence, minlength=bins)
+    return float(np.abs(gaps).sum() / confidence.size)

@@ -1,0 +1,116 @@
+"""What a training is made of: one YAML file, read into these dataclasses."""
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from rsgmamba_ros.data.samples import AugmentationConfig
+from rsgmamba_ros.pipeline.preprocessing import PreprocessingConfig, STRIDE
+from rsgmamba_ros.training.failures import FailureConfig
+from rsgmamba_ros.training.loss import LossConfig
+from rsgmamba_ros.vocabulary.errors import ConfigError
+from rsgmamba_ros.vocabulary.images import AUXILIARY_MODALITIES, Modality
+
+
+class Inputs(str, Enum):
+    """Which modalities the network is trained with; one alone makes the rivals of the fused network."""
+
+    BOTH = 'both'
+    RGB_ONLY = 'rgb_only'
+    X_ONLY = 'x_only'
+
+
+@dataclass(frozen=True)
+class SyntheticData:
+    """Rendered rooms, see `SyntheticDataset`. The held-out ones start at `validation_seed`."""
+
+    rooms: int = 2000
+    first_seed: int = 0
+    validation_rooms: int = 32
+    validation_seed: int = 1_000_000
+    cache: Path = Path('out/cache')
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of training with one crop size; the crop is `height` x `width` pixels of the scaled image."""
+
+    steps: int
+    batch_size: int
+    height: int
+    width: int
+
+    def __post_init__(self) -> None:
+        if min(self.steps, self.batch_size) < 1:
+            raise ConfigError(f'a phase has at least one step and one sample, got {self.steps} and {self.batch_size}')
+        if self.height % STRIDE or self.width % STRIDE or min(self.height, self.width) < STRIDE:
+            raise ConfigError(f'crop {self.height}x{self.width}: both sides must be multiples of {STRIDE}')
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """One training.
+
+    Attributes:
+        preset: name in `network.presets.PRESETS`.
+        network: fields of the preset's configuration to replace, such as `fusion`.
+        learning_rate: its peak.
+        ema_decay: of the averaged weights, which are the ones that are kept.
+        precision: of the forward pass: `float32` or `bfloat16`.
+        validate_every: steps; likewise `save_every` (of the state to resume from) and `log_every`.
+        calibration_samples: how many validation samples, each at every severity, the calibration is fitted to.
+        workers: processes that prepare samples; 0 prepares them between the steps.
+        threads: of torch, 0 for its own choice.
+    """
+
+    auxiliary: Modality
+    phases: tuple[Phase, ...]
+    synthetic: SyntheticData | None = None
+    preset: str = 'nano'
+    network: dict[str, Any] = field(default_factory=dict)
+    inputs: Inputs = Inputs.BOTH
+    preprocessing: PreprocessingConfig = field(default_factory=PreprocessingConfig)
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    failures: FailureConfig = field(default_factory=FailureConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    seed: int = 0
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    warmup_steps: int = 200
+    power: float = 0.9
+    clip_norm: float = 5.0
+    ema_decay: float = 0.998
+    precision: str = 'float32'
+    device: str = 'cpu'
+    validate_every: int = 500
+    save_every: int = 200
+    log_every: int = 20
+    calibration_samples: int = 32
+    workers: int = 0
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        if self.auxiliary not in AUXILIARY_MODALITIES:
+            expected = [str(modality) for modality in AUXILIARY_MODALITIES]
+            raise ConfigError(f'auxiliary is {self.auxiliary}; expected one of {expected}')
+        if not self.phases:
+            raise ConfigError('phases is empty; a training has at least one')
+        if self.precision not in ('float32', 'bfloat16'):
+            raise ConfigError(f"precision is {self.precision!r}; train in 'float32' or 'bfloat16'")
+        if not 0 <= self.ema_decay < 1:
+            raise ConfigError(f'ema_decay is {self.ema_decay}; it must lie in 0..1, 1 excluded')
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of all phases."""
+        return sum(phase.steps for phase in self.phases)
+
+    def phase_at(self, step: int) -> Phase:
+        """The phase that a step belongs to."""
+        for phase in self.phases:
+            if step < phase.steps:
+                return phase
+            step -= phase.steps
+        return self.phases[-1]

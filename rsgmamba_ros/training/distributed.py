@@ -1,0 +1,55 @@
+"""One or several processes: what `torchrun` started, and sums over all of them."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+import os
+
+import torch
+from torch import distributed, nn, Tensor
+from torch.nn.parallel import DistributedDataParallel
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process among those that train together; a single one if `torchrun` did not start it."""
+
+    rank: int = 0
+    count: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes the files."""
+        return self.rank == 0
+
+    def sum(self, values: Tensor) -> Tensor:
+        """The sum over all processes; no gradient."""
+        values = values.detach().clone()
+        if self.count > 1:
+            distributed.all_reduce(values)
+        return values
+
+    def wrap(self, network: nn.Module) -> nn.Module:
+        """The network with gradients averaged over all processes."""
+        # A batch without one modality leaves that modality's parameters without a gradient in that process.
+        return DistributedDataParallel(network, find_unused_parameters=True) if self.count > 1 else network
+
+    def barrier(self) -> None:
+        """Wait for all processes."""
+        if self.count > 1:
+            distributed.barrier()
+
+
+def join_processes(device: str) -> tuple[Processes, torch.device]:
+    """Join the processes that `torchrun` started, over NCCL on CUDA, else gloo.
+
+    Returns:
+        this process among them, and its own device.
+    """
+    count, rank = int(os.environ.get('WORLD_SIZE', '1')), int(os.environ.get('RANK', '0'))
+    cuda = device.startswith('cuda')
+    own = torch.device(f'cuda:{os.environ["LOCAL_RANK"]}' if cuda and count > 1 else device)
+    if cuda:
+        torch.cuda.set_device(own)
+    if count > 1 and not distributed.is_initialized():
+        distributed.init_process_group('nccl' if cuda else 'gloo')
+    return Processes(rank, count), own

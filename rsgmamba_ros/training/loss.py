@@ -1,0 +1,103 @@
+"""What is minimised: cross entropy of the labels, and reliability tied to what was done to a modality.
+
+B batch, M modality, K class, H, W.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from rsgmamba_ros.network.rsgmamba import NetworkOutput
+from rsgmamba_ros.vocabulary.errors import ConfigError
+
+#: Reliability that is taught for severity 0 (clean) to 5. It falls faster than linearly, because users act on a
+#: threshold: severity 3 is well below half of clean.
+TARGET_OF_SEVERITY = (1.0, 0.7, 0.45, 0.25, 0.12, 0.03)
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights of the parts of the loss.
+
+    Attributes:
+        reliability: of the scalar reliability, binary cross entropy with a soft target.
+        reliability_map: of the per-pixel reliability of the stages, likewise.
+        class_weights: one factor a class, empty for 1 each.
+    """
+
+    reliability: float = 0.3
+    reliability_map: float = 0.1
+    class_weights: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if min((self.reliability, self.reliability_map, *self.class_weights)) < 0:
+            raise ConfigError('weights of the loss must not be negative')
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What a batch should give.
+
+    Attributes:
+        label_map: (B, H, W) int64.
+        reliability: (B, M) float32 in [0, 1].
+        reliability_map: (B, M, H, W) float32 in [0, 1].
+    """
+
+    label_map: Tensor
+    reliability: Tensor
+    reliability_map: Tensor
+
+
+@dataclass(frozen=True)
+class LossParts:
+    """Sums over a batch and what to divide them by, so that several processes can share the divisors.
+
+    Attributes:
+        sums: (3,) labels, reliability, reliability maps.
+        counts: (3,) weight of labelled pixels, available modalities, available modalities' map cells.
+    """
+
+    sums: Tensor
+    counts: Tensor
+
+
+def loss_parts(output: NetworkOutput, targets: Targets, available: Tensor, *, class_weights: Tensor | None,
+               ignore_index: int) -> LossParts:
+    """The parts of the loss over one batch, before division and weighting."""
+    labels, pixels = _label_loss(output.logits, targets.label_map, class_weights, ignore_index)
+    # Select, do not multiply: an unavailable modality's logit may be NaN.
+    reliability = functional.binary_cross_entropy_with_logits(
+        output.reliability_logits.float()[available], targets.reliability[available], reduction='sum')
+    maps, cells = _map_loss(output.reliability_maps, targets.reliability_map, available)
+    return LossParts(torch.stack([labels, reliability, maps]),
+                     torch.stack([pixels, available.sum().to(pixels.dtype), cells]))
+
+
+def total_loss(parts: LossParts, counts: Tensor, config: LossConfig) -> Tensor:
+    """Weighted loss; `counts` are the divisors, (3,), of this batch or of all processes' batches."""
+    weights = parts.sums.new_tensor([1.0, config.reliability, config.reliability_map])
+    return (weights * parts.sums / counts.clamp(min=1)).sum()
+
+
+def _label_loss(logits: Tensor, label_map: Tensor, weights: Tensor | None, ignore_index: int) -> tuple[Tensor, Tensor]:
+    total = functional.cross_entropy(logits.float(), label_map, weight=weights, ignore_index=ignore_index,
+                                     reduction='sum')
+    labelled = label_map[label_map != ignore_index]
+    pixels = weights[labelled].sum() if weights is not None else logits.new_tensor(float(labelled.numel()))
+    return total, pixels
+
+
+def _map_loss(maps: tuple[Tensor, ...], target: Tensor, available: Tensor) -> tuple[Tensor, Tensor]:
+    total, cells = target.new_zeros(()), target.new_zeros(())
+    for stage in maps:
+        wanted = functional.adaptive_avg_pool2d(target, stage.shape[-2:])[available]
+        # Probabilities are kept off 0 and 1, where half precision has no logarithm.
+        given = stage.float()[available].clamp(1e-4, 1 - 1e-4)
+        total = total + functional.binary_cross_entropy(given, wanted, reduction='sum') / wanted[0].numel() \
+            if wanted.numel() else total
+        cells = cells + wanted.shape[0]
+    return total, cells

@@ -1,0 +1,164 @@
+"""The training loop. Killed at any moment, it goes on from its last saved state as if nothing had happened."""
+from __future__ import annotations
+
+from dataclasses import asdict
+import os
+from pathlib import Path
+import time
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from rsgmamba_ros.data.samples import Dataset
+from rsgmamba_ros.network.checkpoint import Checkpoint, save_checkpoint
+from rsgmamba_ros.network.presets import create_network
+from rsgmamba_ros.training.averaging import AveragedNetwork
+from rsgmamba_ros.training.batches import Batch, training_batches
+from rsgmamba_ros.training.calibration import fit_calibration
+from rsgmamba_ros.training.config import Inputs, TrainingConfig
+from rsgmamba_ros.training.distributed import join_processes
+from rsgmamba_ros.training.loss import loss_parts, total_loss
+from rsgmamba_ros.training.schedule import learning_rate_factor, parameter_groups
+from rsgmamba_ros.training.training_log import TrainingLog
+from rsgmamba_ros.training.validation import reliability_logits, validate
+from rsgmamba_ros.vocabulary.errors import CheckpointError
+from rsgmamba_ros.vocabulary.images import Modality
+
+USED = {Inputs.BOTH: (0, 1), Inputs.RGB_ONLY: (0,), Inputs.X_ONLY: (1,)}
+
+
+class Trainer:
+    """Trains one network and leaves `checkpoint.safetensors` in a folder.
+
+    Args:
+        folder: for the state, the logs and the checkpoint. A state that is there is resumed.
+
+    Raises:
+        CheckpointError: the folder holds the state of a training with another configuration.
+    """
+
+    def __init__(self, config: TrainingConfig, dataset: Dataset, validation: Dataset, folder: Path):
+        self.config, self.dataset, self.validation, self.folder = config, dataset, validation, Path(folder)
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        self.processes, self.device = join_processes(config.device)
+        torch.manual_seed(config.seed)
+        self.network = create_network(config.preset, classes=len(dataset.labels), **config.network).to(self.device)
+        self.average = AveragedNetwork(self.network, decay=config.ema_decay)
+        groups = parameter_groups(self.network, weight_decay=config.weight_decay)
+        self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.999))
+        weights = config.loss.class_weights
+        self.class_weights = torch.tensor(weights, device=self.device) if weights else None
+        modalities = (Modality.RGB, config.auxiliary)
+        self.used = tuple(modalities[index] for index in USED[config.inputs])
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.step = 0
+        self.trained_s = 0.0
+        self._resume()
+        self.log = TrainingLog(self.folder, first_step=self.step) if self.processes.is_first else None
+
+    @property
+    def state_path(self) -> Path:
+        """The file that a training resumes from."""
+        return self.folder / 'state.pt'
+
+    def run(self, *, until: int | None = None) -> None:
+        """Train to the end, or to step `until`; then calibrate and write the checkpoint if that is the end."""
+        last = min(until or self.config.steps, self.config.steps)
+        wrapped = self.processes.wrap(self.network)
+        batches = training_batches(self.dataset, self.config, first_step=self.step, rank=self.processes.rank,
+                                   processes=self.processes.count)
+        bar = tqdm(total=self.config.steps, initial=self.step, unit='step', disable=not self.processes.is_first,
+                   mininterval=2.0)
+        self.network.train()
+        started = time.monotonic()
+        for batch in batches:
+            if self.step >= last:
+                break
+            figures = self._train_step(wrapped, batch.to(self.device))
+            self.step += 1
+            bar.update()
+            self.trained_s += time.monotonic() - started
+            started = time.monotonic()
+            self._report(figures, bar)
+        bar.close()
+        if self.step >= self.config.steps and self.processes.is_first:
+            self._finish()
+        self.processes.barrier()
+
+    def _train_step(self, wrapped: torch.nn.Module, batch: Batch) -> dict[str, Tensor]:
+        config, step = self.config, self.step
+        # Drop path draws from torch's generator: tied to the step, it needs no state of its own to resume.
+        torch.manual_seed((config.seed * 1_000_003 + step) * 1_009 + self.processes.rank)
+        factor = learning_rate_factor(step, steps=config.steps, warmup_steps=config.warmup_steps, power=config.power)
+        for group in self.optimizer.param_groups:
+            group['lr'] = config.learning_rate * factor
+        dtype = torch.bfloat16 if config.precision == 'bfloat16' else torch.float32
+        with torch.autocast(self.device.type, dtype, enabled=config.precision != 'float32'):
+            output = wrapped(batch.images, batch.available)
+        parts = loss_parts(output, batch.targets, batch.available, class_weights=self.class_weights,
+                           ignore_index=self.dataset.labels.ignore_index)
+        counts = self.processes.sum(parts.counts)
+        # Gradients are averaged over the processes; the divisors are those of all: hence the factor.
+        loss = total_loss(parts, counts, config.loss) * self.processes.count
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.clip_norm)
+        self.optimizer.step()
+        self.average.update(self.network, step=step)
+        sums = self.processes.sum(parts.sums) / counts.clamp(min=1)
+        return {'loss_labels': sums[0], 'loss_reliability': sums[1], 'loss_map': sums[2], 'gradient_norm': norm}
+
+    def _report(self, figures: dict[str, Tensor], bar: tqdm) -> None:
+        if not self.processes.is_first:
+            return
+        config = self.config
+        if self.step % config.log_every == 0:
+            numbers = {name: float(value) for name, value in figures.items()}
+            self.log.add('train', self.step, {**numbers, 'learning_rate': self.optimizer.param_groups[0]['lr']})
+            bar.set_postfix(loss=f'{numbers["loss_labels"]:.3f}', reliability=f'{numbers["loss_reliability"]:.3f}')
+        if self.step % config.validate_every == 0 or self.step == config.steps:
+            scores = validate(self.average.network, self.validation, config.preprocessing, used=self.used, limit=32)
+            self.log.add('validation', self.step, scores)
+            self.log.draw_curves()
+            tqdm.write(f'step {self.step}: ' + ', '.join(f'{name} {value:.3f}' for name, value in scores.items()))
+        if self.step % config.save_every == 0 or self.step == config.steps:
+            self._save_state()
+
+    def _save_state(self) -> None:
+        state = {'step': self.step, 'trained_s': self.trained_s, 'network': self.network.state_dict(),
+                 'average': self.average.network.state_dict(), 'optimizer': self.optimizer.state_dict(),
+                 'config': repr(self.config)}
+        unfinished = self.state_path.with_suffix('.unfinished')
+        torch.save(state, unfinished)
+        # A kill while writing must leave the older state whole.
+        os.replace(unfinished, self.state_path)
+
+    def _resume(self) -> None:
+        if not self.state_path.exists():
+            return
+        state = torch.load(self.state_path, map_location=self.device, weights_only=True)
+        if state['config'] != repr(self.config):
+            raise CheckpointError(f'{self.state_path} belongs to a training with another configuration; '
+                                  'move it away, or train into another folder')
+        self.network.load_state_dict(state['network'])
+        self.average.network.load_state_dict(state['average'])
+        self.optimizer.load_state_dict(state['optimizer'])
+        self.step, self.trained_s = state['step'], state['trained_s']
+
+    def _finish(self) -> None:
+        network = self.average.network
+        calibration = {}
+        for modality in self.used:
+            logits, severities = reliability_logits(network, self.validation, self.config.preprocessing, modality,
+                                                    limit=self.config.calibration_samples, seed=self.config.seed)
+            calibration[modality.value] = fit_calibration(logits, severities)
+        scores = validate(network, self.validation, self.config.preprocessing, used=self.used, limit=64)
+        info = {'config': repr(self.config), 'seed': self.config.seed, 'steps': self.step,
+                'trained_s': round(self.trained_s), 'validation': scores}
+        checkpoint = Checkpoint(network=network, labels=self.dataset.labels, auxiliary=self.config.auxiliary,
+                                preprocessing=asdict(self.config.preprocessing), calibration=calibration, info=info)
+        save_checkpoint(self.folder / 'checkpoint.safetensors', checkpoint, dtype=torch.float16)
+        self.log.draw_curves()
+        self.log.close()

@@ -17,10 +17,10 @@ _MISALIGNMENT_PX = (2, 4, 8, 16, 32)
 
 def misalignment(image: np.ndarray, severity: int, rng: np.random.Generator) -> tuple[np.ndarray, None]:
     """The image moved in a random direction against the other camera's; the edge is mirrored."""
-    length = _MISALIGNMENT_PX[severity - 1] * image.shape[1] / 640
+    length = max(1.0, _MISALIGNMENT_PX[severity - 1] * image.shape[1] / 640)
     angle = rng.uniform(0, 2 * pi)
     offset = np.array([[1, 0, length * cos(angle)], [0, 1, length * sin(angle)]])
-    # Values are picked, not blended: between two depths, or beside NaN, there is nothing to blend.
+    # Values are picked, not blended: blur would give the fault away, and between two depths there is nothing to blend.
     return cv2.warpAffine(image, offset, image.shape[1::-1], flags=cv2.INTER_NEAREST,
                           borderMode=cv2.BORDER_REFLECT), None
 

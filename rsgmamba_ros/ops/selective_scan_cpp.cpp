@@ -1,0 +1,421 @@
+// Selective scan on a CPU, forward and backward, channels last.
+//
+// B batch, K directions, L scan length, C channels of one direction, N states, R rank of the step's projection.
+// One task owns 32 channels of one batch item and walks all directions, so that sums over directions need no
+// locks; vectors run over channels, hence the maps are read in any direction without transposing them.
+//
+//   u         (B, L, C) shared by all directions, or (B, L, K*C)
+//   delta     (B, L, K*C), or null: then delta = dt_weight @ projected[:R]
+//   projected (B, L, K, R + 2N): step (R), B (N), C (N) at a pixel, whatever order the direction visits it in
+//   order     (K, L): the pixel that direction k visits at step l
+//   states    (B, K, tiles, C, N): the state before each tile of kTile steps, what the backward starts from
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kLanes = 16;
+#elif defined(__AVX__)
+constexpr int kLanes = 8;
+#else
+constexpr int kLanes = 4;
+#endif
+constexpr int kBlock = 32;               // channels of a task
+constexpr int kVectors = kBlock / kLanes;
+constexpr int kTile = 32;                // steps between saved states
+constexpr int kAhead = 6;                // steps that memory is asked for in advance
+
+typedef float Vector __attribute__((vector_size(4 * kLanes)));
+typedef uint32_t WordVector __attribute__((vector_size(4 * kLanes)));
+typedef uint16_t HalfVector __attribute__((vector_size(2 * kLanes)));
+typedef float LooseVector __attribute__((vector_size(4 * kLanes), aligned(4), may_alias));  // in memory, anywhere
+typedef uint16_t LooseHalfVector __attribute__((vector_size(2 * kLanes), aligned(2), may_alias));
+
+struct BFloat16 { uint16_t bits; };
+
+inline Vector splat(float value) { return Vector{} + value; }
+
+inline Vector widen(const float* p) { return *(const LooseVector*)p; }
+inline Vector widen(const BFloat16* p) {
+  const HalfVector bits = *(const LooseHalfVector*)p;
+  return (Vector)(__builtin_convertvector(bits, WordVector) << 16);
+}
+inline float widen_one(const float* p) { return *p; }
+inline float widen_one(const BFloat16* p) {
+  const uint32_t word = uint32_t(p->bits) << 16;
+  float value;
+  std::memcpy(&value, &word, 4);
+  return value;
+}
+inline void narrow(float* p, Vector value) { *(LooseVector*)p = value; }
+inline void narrow(BFloat16* p, Vector value) {
+  const WordVector words = (WordVector)value;
+  const WordVector rounded = (words + 0x7fff + ((words >> 16) & 1)) >> 16;  // to nearest, ties to even
+  *(LooseHalfVector*)p = __builtin_convertvector(rounded, HalfVector);
+}
+
+// A row of kBlock channels; `count` of them exist, the others read as 0 and are not written.
+template <class T>
+inline void load_row(const T* p, int count, Vector* row) {
+  if (count == kBlock) {
+    for (int v = 0; v < kVectors; ++v) row[v] = widen(p + v * kLanes);
+    return;
+  }
+  T padded[kBlock] = {};
+  std::memcpy(padded, p, count * sizeof(T));
+  for (int v = 0; v < kVectors; ++v) row[v] = widen(padded + v * kLanes);
+}
+template <class T>
+inline void store_row(T* p, int count, const Vector* row) {
+  if (count == kBlock) {
+    for (int v = 0; v < kVectors; ++v) narrow(p + v * kLanes, row[v]);
+    return;
+  }
+  T padded[kBlock];
+  for (int v = 0; v < kVectors; ++v) narrow(padded + v * kLanes, row[v]);
+  std::memcpy(p, padded, count * sizeof(T));
+}
+
+// Relative error about 1e-7; results below 2^-126 are 2^-126.
+inline Vector exponential(Vector x) {
+  const Vector low = splat(-87.33654f), high = splat(88.0f);
+  x = x < low ? low : x;
+  x = x > high ? high : x;
+  const Vector magic = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
+  const Vector biased = x * 1.44269504088896341f + magic;
+  const Vector whole = biased - magic;
+  const Vector rest = (x - whole * 0.693359375f) + whole * 2.12194440e-4f;
+  Vector value = splat(1.9875691500e-4f);
+  value = value * rest + 1.3981999507e-3f;
+  value = value * rest + 8.3334519073e-3f;
+  value = value * rest + 4.1665795894e-2f;
+  value = value * rest + 1.6666665459e-1f;
+  value = value * rest + 5.0000001201e-1f;
+  value = value * rest * rest + rest + 1.0f;
+  return (Vector)((WordVector)value + ((WordVector)biased << 23));  // the magic's low bits are 0: times 2^whole
+}
+
+// log(1 + exp(x)), accurate where the result is small too; `slope` is its derivative.
+inline Vector softplus(Vector x, Vector* slope) {
+  const Vector zero = {};
+  const Vector magnitude = x < zero ? x : -x;  // -|x|
+  const Vector e = exponential(magnitude);
+  const Vector s = e / (e + 2.0f);             // log(1 + e) = 2 atanh(s), s <= 1/3
+  const Vector q = s * s;
+  Vector series = splat(2.0f / 13.0f);
+  series = series * q + 2.0f / 11.0f;
+  series = series * q + 2.0f / 9.0f;
+  series = series * q + 2.0f / 7.0f;
+  series = series * q + 2.0f / 5.0f;
+  series = series * q + 2.0f / 3.0f;
+  series = series * q + 2.0f;
+  if (slope) {
+    const Vector inverse = 1.0f / (e + 1.0f);
+    *slope = x < zero ? e * inverse : inverse;
+  }
+  return (x < zero ? zero : x) + series * s;
+}
+
+inline float total(const Vector* row) {
+  Vector sum = row[0];
+  for (int v = 1; v < kVectors; ++v) sum += row[v];
+  float value = 0;
+  for (int i = 0; i < kLanes; ++i) value += sum[i];
+  return value;
+}
+
+struct Sizes {
+  int64_t batch, directions, length, channels, states, rank;
+  int64_t shared;    // u and y are one map for all directions
+  int64_t softplus;
+  int64_t blocks() const { return (channels + kBlock - 1) / kBlock; }
+  int64_t tiles() const { return (length + kTile - 1) / kTile; }
+  int64_t width() const { return rank + 2 * states; }               // of one row of `projected`
+  int64_t pixel() const { return shared ? channels : directions * channels; }
+};
+
+struct Weights {
+  const float *dt_weight, *dt_bias, *A, *D;  // (K, C, R), (K, C), (K, C, N), (K, C)
+};
+
+// The weights of one block of channels, vectors over channels, absent channels 0.
+struct BlockWeights {
+  std::vector<Vector> dt_weight, A;  // [R][kVectors], [N][kVectors]
+  Vector bias[kVectors], D[kVectors];
+
+  BlockWeights(const Sizes& z, const Weights& w, int64_t k, int64_t first, int count)
+      : dt_weight(z.rank * kVectors), A(z.states * kVectors) {
+    for (int c = 0; c < kBlock; ++c) {
+      const int64_t channel = k * z.channels + first + c;
+      const int v = c / kLanes, lane = c % kLanes;
+      const bool real = c < count;
+      bias[v][lane] = real ? w.dt_bias[channel] : 0;
+      D[v][lane] = real ? w.D[channel] : 0;
+      for (int64_t r = 0; r < z.rank; ++r)
+        dt_weight[r * kVectors + v][lane] = real ? w.dt_weight[channel * z.rank + r] : 0;
+      for (int64_t n = 0; n < z.states; ++n) A[n * kVectors + v][lane] = real ? w.A[channel * z.states + n] : 0;
+    }
+  }
+};
+
+template <class T>
+inline void step_sizes(const Sizes& z, const BlockWeights& w, const T* row, const T* delta, int count,
+                       Vector* step, Vector* slope) {
+  for (int v = 0; v < kVectors; ++v) step[v] = w.bias[v];
+  if (delta) {
+    Vector given[kVectors];
+    load_row(delta, count, given);
+    for (int v = 0; v < kVectors; ++v) step[v] += given[v];
+  }
+  for (int64_t r = 0; r < z.rank; ++r) {
+    const float factor = widen_one(row + r);
+    for (int v = 0; v < kVectors; ++v) step[v] += w.dt_weight[r * kVectors + v] * factor;
+  }
+  for (int v = 0; v < kVectors; ++v) {
+    if (z.softplus) step[v] = softplus(step[v], slope ? slope + v : nullptr);
+    else if (slope) slope[v] = splat(1.0f);
+  }
+}
+
+// kStates is N where it is known to the compiler (the state then stays in registers), else 0.
+template <class T, int kStates>
+void forward_block(const Sizes& z, const BlockWeights& w, int64_t k, int count, const T* u, const T* delta,
+                   const T* projected, const int32_t* order, float* sum, T* y, float* saved) {
+  const int64_t states = kStates ? kStates : z.states;
+  const int64_t row_stride = z.directions * z.width(), delta_stride = z.directions * z.channels;
+  const bool first = !z.shared || k == 0, last = !z.shared || k == z.directions - 1;
+  Vector fixed[kStates ? kStates * kVectors : 1];
+  std::vector<Vector> grown(kStates ? 0 : states * kVectors);
+  Vector* h = kStates ? fixed : grown.data();
+  for (int64_t i = 0; i < states * kVectors; ++i) h[i] = Vector{};
+  for (int64_t l = 0; l < z.length; ++l) {
+    if (saved && l % kTile == 0) {
+      for (int64_t n = 0; n < states; ++n) {
+        float values[kBlock];
+        for (int v = 0; v < kVectors; ++v) narrow(values + v * kLanes, h[n * kVectors + v]);
+        for (int c = 0; c < count; ++c) saved[(l / kTile * z.channels + c) * states + n] = values[c];
+      }
+    }
+    const int64_t p = order[l];
+    const int64_t soon = order[l + kAhead < z.length ? l + kAhead : l];
+    __builtin_prefetch(u + soon * z.pixel());
+    __builtin_prefetch(u + soon * z.pixel() + 64 / sizeof(T));
+    __builtin_prefetch(projected + soon * row_stride);
+    const T* row = projected + p * row_stride;
+    Vector step[kVectors], input[kVectors], out[kVectors];
+    step_sizes(z, w, row, delta ? delta + p * delta_stride : nullptr, count, step, (Vector*)nullptr);
+    load_row(u + p * z.pixel(), count, input);
+    for (int v = 0; v < kVectors; ++v) out[v] = w.D[v] * input[v];
+    for (int64_t n = 0; n < states; ++n) {
+      const float b = widen_one(row + z.rank + n), c = widen_one(row + z.rank + states + n);
+      for (int v = 0; v < kVectors; ++v) {
+        Vector& state = h[n * kVectors + v];
+        state = exponential(step[v] * w.A[n * kVectors + v]) * state + step[v] * input[v] * b;
+        out[v] += state * c;
+      }
+    }
+    float* total_row = sum + p * kBlock;
+    if (!first) for (int v = 0; v < kVectors; ++v) out[v] += widen(total_row + v * kLanes);
+    if (last) store_row(y + p * z.pixel(), count, out);
+    else for (int v = 0; v < kVectors; ++v) narrow(total_row + v * kLanes, out[v]);
+  }
+}
+
+template <class T>
+void forward(const Sizes& z, const Weights& weights, const T* u, const T* delta, const T* projected,
+             const int32_t* order, T* y, float* states, int threads) {
+#pragma omp parallel num_threads(threads)
+  {
+    std::vector<float> sum(z.shared && z.directions > 1 ? z.length * kBlock : 0);
+#pragma omp for schedule(dynamic)
+    for (int64_t task = 0; task < z.batch * z.blocks(); ++task) {
+      const int64_t b = task / z.blocks(), first = task % z.blocks() * kBlock;
+      const int count = int(z.channels - first < kBlock ? z.channels - first : kBlock);
+      for (int64_t k = 0; k < z.directions; ++k) {
+        const BlockWeights w(z, weights, k, first, count);
+        const int64_t offset = b * z.length * z.pixel() + (z.shared ? 0 : k * z.channels) + first;
+        const T* step = delta ? delta + (b * z.length * z.directions + k) * z.channels + first : nullptr;
+        const T* rows = projected + (b * z.length * z.directions + k) * z.width();
+        float* saved = states ? states + ((b * z.directions + k) * z.tiles() * z.channels + first) * z.states : nullptr;
+        auto run = z.states == 1 ? forward_block<T, 1> : z.states == 4 ? forward_block<T, 4> : forward_block<T, 0>;
+        run(z, w, k, count, u + offset, step, rows, order + k * z.length, sum.data(), y + offset, saved);
+      }
+    }
+  }
+}
+
+struct Gradients {
+  float* u;          // as u
+  float* step;       // of delta before bias and softplus: (K, B, L, C), or (B, L, K*C) with delta given
+  float* readings;   // of B and C: (B, blocks, L, K, 2N), to be summed over the blocks
+  float *bias, *A, *D;  // (B, K, C), (B, K, C, N), (B, K, C), to be summed over the batch
+};
+
+struct BlockGradients {
+  float *u, *step, *readings;
+  int64_t step_stride;
+  std::vector<Vector> A;
+  Vector bias[kVectors] = {}, D[kVectors] = {};
+};
+
+// One tile of steps: what the reverse walk needs of the forward one.
+struct Tape {
+  std::vector<Vector> input, step, slope, decay, h;
+  explicit Tape(int64_t states)
+      : input(kTile * kVectors), step(kTile * kVectors), slope(kTile * kVectors),
+        decay(kTile * states * kVectors), h((kTile + 1) * states * kVectors) {}
+};
+
+template <class T>
+void replay_tile(const Sizes& z, const BlockWeights& w, int count, const T* u, const T* delta, const T* projected,
+                 const int32_t* order, int64_t begin, int64_t end, const float* saved, Tape& tape) {
+  const int64_t states = z.states, rows = states * kVectors;
+  for (int64_t n = 0; n < states; ++n) {
+    float values[kBlock] = {};
+    for (int c = 0; c < count; ++c) values[c] = saved[(begin / kTile * z.channels + c) * states + n];
+    for (int v = 0; v < kVectors; ++v) tape.h[n * kVectors + v] = widen(values + v * kLanes);
+  }
+  for (int64_t l = begin; l < end; ++l) {
+    const int64_t t = l - begin, p = order[l];
+    const T* row = projected + p * z.directions * z.width();
+    Vector *step = &tape.step[t * kVectors], *input = &tape.input[t * kVectors];
+    step_sizes(z, w, row, delta ? delta + p * z.directions * z.channels : nullptr, count, step,
+               &tape.slope[t * kVectors]);
+    load_row(u + p * z.pixel(), count, input);
+    for (int64_t n = 0; n < states; ++n) {
+      const float b = widen_one(row + z.rank + n);
+      for (int v = 0; v < kVectors; ++v) {
+        const int64_t i = n * kVectors + v;
+        const Vector decay = exponential(step[v] * w.A[i]);
+        tape.decay[t * rows + i] = decay;
+        tape.h[(t + 1) * rows + i] = decay * tape.h[t * rows + i] + step[v] * input[v] * b;
+      }
+    }
+  }
+}
+
+template <class T>
+void reverse_tile(const Sizes& z, const BlockWeights& w, int count, const T* dy, const T* projected,
+                  const int32_t* order, int64_t begin, int64_t end, const Tape& tape, Vector* carry,
+                  BlockGradients& g) {
+  const int64_t states = z.states, rows = states * kVectors;
+  for (int64_t l = end - 1; l >= begin; --l) {
+    const int64_t t = l - begin, p = order[l];
+    const T* row = projected + p * z.directions * z.width() + z.rank;
+    const Vector *step = &tape.step[t * kVectors], *input = &tape.input[t * kVectors];
+    Vector out[kVectors], du[kVectors], dstep[kVectors];
+    load_row(dy + p * z.pixel(), count, out);
+    for (int v = 0; v < kVectors; ++v) {
+      du[v] = w.D[v] * out[v];
+      dstep[v] = Vector{};
+      g.D[v] += out[v] * input[v];
+    }
+    float* readings = g.readings + p * z.directions * 2 * states;
+    for (int64_t n = 0; n < states; ++n) {
+      const float b = widen_one(row + n), c = widen_one(row + states + n);
+      Vector db[kVectors], dc[kVectors];
+      for (int v = 0; v < kVectors; ++v) {
+        const int64_t i = n * kVectors + v;
+        const Vector lambda = carry[i] + out[v] * c;  // gradient of the state after this step
+        dc[v] = out[v] * tape.h[(t + 1) * rows + i];
+        const Vector driven = lambda * input[v];
+        db[v] = driven * step[v];
+        carry[i] = lambda * tape.decay[t * rows + i];
+        const Vector faded = carry[i] * tape.h[t * rows + i];
+        dstep[v] += driven * b + faded * w.A[i];
+        du[v] += lambda * step[v] * b;
+        g.A[i] += faded * step[v];
+      }
+      readings[n] = total(db);
+      readings[states + n] = total(dc);
+    }
+    for (int v = 0; v < kVectors; ++v) {
+      dstep[v] *= tape.slope[t * kVectors + v];
+      g.bias[v] += dstep[v];
+    }
+    store_row(g.step + p * g.step_stride, count, dstep);
+    Vector sum[kVectors];
+    load_row(g.u + p * z.pixel(), count, sum);
+    for (int v = 0; v < kVectors; ++v) sum[v] += du[v];
+    store_row(g.u + p * z.pixel(), count, sum);
+  }
+}
+
+template <class T>
+void backward(const Sizes& z, const Weights& weights, const T* u, const T* delta, const T* projected, const T* dy,
+              const int32_t* order, const float* states, const Gradients& gradients, int threads) {
+#pragma omp parallel for schedule(dynamic) num_threads(threads)
+  for (int64_t task = 0; task < z.batch * z.blocks(); ++task) {
+    const int64_t b = task / z.blocks(), block = task % z.blocks(), first = block * kBlock;
+    const int count = int(z.channels - first < kBlock ? z.channels - first : kBlock);
+    Tape tape(z.states);
+    std::vector<Vector> carry(z.states * kVectors);
+    for (int64_t k = 0; k < z.directions; ++k) {
+      const BlockWeights w(z, weights, k, first, count);
+      const int64_t pair = b * z.directions + k;
+      const int64_t offset = b * z.length * z.pixel() + (z.shared ? 0 : k * z.channels) + first;
+      const int64_t given = (b * z.length * z.directions + k) * z.channels + first;
+      const T* step = delta ? delta + given : nullptr;
+      const T* rows = projected + (b * z.length * z.directions + k) * z.width();
+      const float* saved = states + (pair * z.tiles() * z.channels + first) * z.states;
+      BlockGradients g;
+      g.A.assign(z.states * kVectors, Vector{});
+      g.u = gradients.u + offset;
+      g.step = gradients.step + (delta ? given : (k * z.batch + b) * z.length * z.channels + first);
+      g.step_stride = delta ? z.directions * z.channels : z.channels;
+      g.readings = gradients.readings + ((b * z.blocks() + block) * z.length * z.directions + k) * 2 * z.states;
+      for (Vector& value : carry) value = Vector{};
+      for (int64_t tile = z.tiles() - 1; tile >= 0; --tile) {
+        const int64_t begin = tile * kTile, end = begin + kTile < z.length ? begin + kTile : z.length;
+        const int32_t* visit = order + k * z.length;
+        replay_tile(z, w, count, u + offset, step, rows, visit, begin, end, saved, tape);
+        reverse_tile(z, w, count, dy + offset, rows, visit, begin, end, tape, carry.data(), g);
+      }
+      for (int c = 0; c < count; ++c) {
+        const int v = c / kLanes, lane = c % kLanes;
+        const int64_t channel = pair * z.channels + first + c;
+        gradients.bias[channel] = g.bias[v][lane];
+        gradients.D[channel] = g.D[v][lane];
+        for (int64_t n = 0; n < z.states; ++n) gradients.A[channel * z.states + n] = g.A[n * kVectors + v][lane];
+      }
+    }
+  }
+}
+
+}  // namespace
+
+extern "C" {
+
+int selective_scan_tile() { return kTile; }
+int selective_scan_block() { return kBlock; }
+
+void selective_scan_forward(const int64_t* sizes, int bfloat16, const void* u, const void* delta,
+                            const void* projected, const float* dt_weight, const float* dt_bias, const float* A,
+                            const float* D, const int32_t* order, void* y, float* states, int threads) {
+  const Sizes z{sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], sizes[6], sizes[7]};
+  const Weights w{dt_weight, dt_bias, A, D};
+  if (bfloat16)
+    forward(z, w, (const BFloat16*)u, (const BFloat16*)delta, (const BFloat16*)projected, order, (BFloat16*)y, states,
+            threads);
+  else
+    forward(z, w, (const float*)u, (const float*)delta, (const float*)projected, order, (float*)y, states, threads);
+}
+
+void selective_scan_backward(const int64_t* sizes, int bfloat16, const void* u, const void* delta,
+                             const void* projected, const float* dt_weight, const float* dt_bias, const float* A,
+                             const float* D, const int32_t* order, const void* dy, const float* states, float* du,
+                             float* dstep, float* dreadings, float* dbias, float* dA, float* dD, int threads) {
+  const Sizes z{sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], sizes[6], sizes[7]};
+  const Weights w{dt_weight, dt_bias, A, D};
+  const Gradients g{du, dstep, dreadings, dbias, dA, dD};
+  if (bfloat16)
+    backward(z, w, (const BFloat16*)u, (const BFloat16*)delta, (const BFloat16*)projected, (const BFloat16*)dy, order,
+             states, g, threads);
+  else
+    backward(z, w, (const float*)u, (const float*)delta, (const float*)projected, (const float*)dy, order, states, g,
+             threads);
+}
+
+}  // extern "C"

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from rsgmamba_ros.vocabulary.errors import ImageError
-from rsgmamba_ros.vocabulary.images import Modality
+from rsgmamba_ros.vocabulary.images import Modality, StampedImage
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,11 @@ SINGLE_CHANNEL_ENCODINGS = {
     '32FC1': ('32FC1', Layout(np.float32, 1)),
 }
 
+#: What a label image is called where a modality is expected: the bag reader decodes ground truth with the same code.
+LABELS = 'labels'
+
 ENCODINGS = {
+    LABELS: ('mono8', '8UC1', 'mono16', '16UC1'),
     Modality.RGB: tuple(COLOUR_ENCODINGS),
     Modality.DEPTH: ('16UC1', 'mono16', '32FC1'),
     Modality.THERMAL: tuple(SINGLE_CHANNEL_ENCODINGS),
@@ -70,11 +74,12 @@ _FILE_MARKERS = {b'\xff\xd8': b'\xff\xd9', b'\x89P': b'IEND'}
 _COMPRESSED_DEPTH_HEADER = struct.Struct('<iff')
 
 
-def decode_image(modality: Modality, *, encoding: str, height: int, width: int, step: int, is_bigendian: bool,
+def decode_image(modality: Modality | str, *, encoding: str, height: int, width: int, step: int, is_bigendian: bool,
                  data: Any) -> tuple[np.ndarray, str]:
     """Turn the fields of a sensor_msgs/Image into pixels.
 
     Args:
+        modality: what the image shows; `LABELS` for a label image.
         encoding: a sensor_msgs encoding; which ones are read depends on the modality, see `ENCODINGS`.
         height: pixels.
         width: pixels.
@@ -112,10 +117,11 @@ def decode_image(modality: Modality, *, encoding: str, height: int, width: int, 
     return pixels, name
 
 
-def decode_compressed_image(modality: Modality, *, format: str, data: Any) -> tuple[np.ndarray, str]:
+def decode_compressed_image(modality: Modality | str, *, format: str, data: Any) -> tuple[np.ndarray, str]:
     """Turn the fields of a sensor_msgs/CompressedImage into pixels: JPEG, PNG, TIFF, compressedDepth.
 
     Args:
+        modality: as for `decode_image`.
         format: as image_transport writes it, `jpeg` or `bgr8; jpeg compressed bgr8` or `16UC1; compressedDepth png`.
         data: anything with a buffer.
 
@@ -150,7 +156,14 @@ def decode_compressed_image(modality: Modality, *, format: str, data: Any) -> tu
     return pixels, 'mono16' if stated == 'mono16' and name == '16UC1' else name
 
 
-def _layout(modality: Modality, encoding: str) -> tuple[Layout, str]:
+def stamped_image(modality: Modality | str, decoded: tuple[np.ndarray, str], *, stamp_ns: int, received_ns: int,
+                  frame_id: str) -> StampedImage:
+    """Put the pixels of `decode_image` or `decode_compressed_image` under their header."""
+    pixels, encoding = decoded
+    return StampedImage(modality, stamp_ns, received_ns, pixels, encoding, frame_id)
+
+
+def _layout(modality: Modality | str, encoding: str) -> tuple[Layout, str]:
     if encoding not in ENCODINGS[modality]:
         raise ImageError(f'{modality} image has encoding {encoding!r}; expected one of {list(ENCODINGS[modality])}')
     if modality is Modality.RGB:

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from rsgmamba_ros.data.image_messages import decode_compressed_image, decode_image
+from rsgmamba_ros.data.image_messages import decode_compressed_image, decode_image, LABELS
 from rsgmamba_ros.vocabulary.errors import ImageError
 from rsgmamba_ros.vocabulary.images import Modality
 
@@ -50,7 +50,7 @@ def test_bayer_patterns_keep_the_colour_of_a_uniform_image(pattern):
 
 @pytest.mark.parametrize(('modality', 'encoding', 'dtype', 'name'), [
     (DEPTH, '16UC1', np.uint16, '16UC1'), (DEPTH, 'mono16', np.uint16, 'mono16'), (DEPTH, '32FC1', np.float32, '32FC1'),
-    (THERMAL, 'mono8', np.uint8, 'mono8'), (THERMAL, '8UC1', np.uint8, 'mono8'),
+    (LABELS, 'mono8', np.uint8, 'mono8'), (THERMAL, 'mono8', np.uint8, 'mono8'), (THERMAL, '8UC1', np.uint8, 'mono8'),
     (THERMAL, '16UC1', np.uint16, '16UC1')])
 @pytest.mark.parametrize('padding', [0, 1, 4])
 @pytest.mark.parametrize('big', [False, True])

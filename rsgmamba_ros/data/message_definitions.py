@@ -1,0 +1,47 @@
+"""The ROS messages that a bag of results needs, for rosbags: its own sets, and the package's two.
+
+The package's messages are defined in `msg/`. An installed package does not always carry these files (a wheel has only
+what was generated from them), so their fields are repeated here; a test compares the two.
+"""
+from __future__ import annotations
+
+from functools import cache
+
+from rosbags.typesys import get_types_from_msg, get_typestore, Stores
+from rosbags.typesys.store import Typestore
+
+MODALITY_RELIABILITY = """\
+uint8 PRESENT=0
+uint8 LATE=1
+uint8 MISSING=2
+uint8 STALE=3
+string modality
+float32 reliability
+float32 learned
+float32 signal_quality
+uint8 presence
+bool used
+string[] causes
+float32 skew_s
+float32 age_s
+"""
+
+RELIABILITY = """\
+std_msgs/Header header
+string leader
+ModalityReliability[] modalities
+string[] reports
+float32 latency_s
+"""
+
+#: ROS 2 distribution whose message definitions are written into bags; those of images have not changed since Humble.
+_STORE = Stores.ROS2_JAZZY
+
+
+@cache
+def typestore() -> Typestore:
+    """The types of ROS 2 and of this package, ready to serialise."""
+    store = get_typestore(_STORE)
+    store.register({**get_types_from_msg(MODALITY_RELIABILITY, 'rsgmamba_ros/msg/ModalityReliability'),
+                    **get_types_from_msg(RELIABILITY, 'rsgmamba_ros/msg/Reliability')})
+    return store

@@ -32,7 +32,7 @@ class CMakeBuild(build_ext):
         underlay = os.environ.get('AMENT_PREFIX_PATH')
         if not underlay:
             underlay = str(Path(find_spec('rosidl_cmake').origin).parents[4])
-        environment = dict(os.environ, AMENT_PREFIX_PATH=underlay, CMAKE_PREFIX_PATH=underlay)
+        environment = dict(os.environ, AMENT_PREFIX_PATH=underlay, CMAKE_PREFIX_PATH=underlay, VIRTUAL_ENV=sys.prefix)
         for command in (
             ['cmake', '-S', ROOT, '-B', build, '-DBUILD_TESTING=OFF', '-DCMAKE_BUILD_TYPE=Release',
              f'-DCMAKE_INSTALL_PREFIX={prefix}', f'-DPython3_EXECUTABLE={sys.executable}'],
@@ -72,7 +72,7 @@ setup(
     # Ranges here, a pinned torch in requirements.txt: a robot brings its own torch (Jetson), and the newest
     # build of torch on PyPI comes with gigabytes of CUDA.
     install_requires=[
-        'matplotlib>=3.5', 'numba>=0.56', 'numpy>=1.22', 'opencv-python-headless>=4.5.4', 'pyyaml>=5.4',
+        'matplotlib>=3.5', 'mcap>=1.1', 'numba>=0.56', 'numpy>=1.22', 'opencv-python-headless>=4.5.4', 'pyyaml>=5.4',
         'rosbags>=0.10', 'safetensors>=0.4', 'torch>=2.4', 'tqdm>=4.57',
     ],
     packages=find_packages(include=[NAME, f'{NAME}.*']),

@@ -1,0 +1,72 @@
+"""Segment the images of two cameras: `ros2 launch rsgmamba_ros segment.launch.py rgb_topic:=... auxiliary_topic:=...`.
+
+Only arguments that are given override the parameter file; `ros2 launch rsgmamba_ros segment.launch.py -s` lists them.
+"""
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import LifecycleNode
+from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.substitutions import FindPackageShare
+
+#: Node parameters that have a launch argument of their own; '' leaves the value to the parameter file.
+PARAMETER_ARGUMENTS = {
+    'checkpoint': 'file of the network, or the name of a shipped one',
+    'device': 'torch device: auto, cpu, cuda, cuda:1, ...',
+    'input_qos': 'sensor_data (best effort, matches every publisher) or reliable',
+}
+
+#: Topics: what the node calls them, the launch argument, and what it is.
+TOPIC_ARGUMENTS = {
+    'rgb/image': ('rgb_topic', 'colour images; a name ending in /compressed is a CompressedImage'),
+    '{modality}/image': ('auxiliary_topic', 'depth or thermal images; /compressed and /compressedDepth likewise'),
+    'segmentation': ('segmentation_topic', 'label map'),
+    'segmentation/confidence': ('confidence_topic', 'confidence of each pixel'),
+    'segmentation/overlay': ('overlay_topic', 'labels painted over the image'),
+    'segmentation/label_info': ('label_info_topic', 'class names'),
+    'segmentation/reliability': ('reliability_topic', 'reliability of each modality'),
+}
+
+
+def generate_launch_description():
+    """Declare the arguments; the node is put together when their values are known."""
+    arguments = [
+        DeclareLaunchArgument('modality', default_value='depth', choices=['depth', 'thermal'],
+                              description='what is segmented together with RGB'),
+        DeclareLaunchArgument('params_file', description='YAML file of node parameters', default_value=[
+            FindPackageShare('rsgmamba_ros'), '/config/segmentation_', LaunchConfiguration('modality'), '.yaml']),
+        DeclareLaunchArgument('namespace', default_value='', description='namespace of the node and its topics'),
+        DeclareLaunchArgument('node_name', default_value='segmentation', description='name of the node'),
+        DeclareLaunchArgument('use_sim_time', default_value='false', choices=['true', 'false'],
+                              description='take the time from /clock'),
+        DeclareLaunchArgument('autostart', default_value='true', choices=['true', 'false'],
+                              description='configure and activate the node; false where a lifecycle manager does'),
+        DeclareLaunchArgument('log_level', default_value='info', choices=['debug', 'info', 'warn', 'error', 'fatal'],
+                              description='severity from which the node writes log lines'),
+    ]
+    arguments += [DeclareLaunchArgument(name, default_value='', description=f"{text}; empty for the parameter file's")
+                  for name, text in PARAMETER_ARGUMENTS.items()]
+    arguments += [DeclareLaunchArgument(argument, default_value=topic.format(modality='auxiliary'), description=text)
+                  for topic, (argument, text) in TOPIC_ARGUMENTS.items() if argument != 'auxiliary_topic']
+    arguments.append(DeclareLaunchArgument('auxiliary_topic', default_value=[LaunchConfiguration('modality'), '/image'],
+                                           description=TOPIC_ARGUMENTS['{modality}/image'][1]))
+    return LaunchDescription([*arguments, OpaqueFunction(function=_node)])
+
+
+def _node(context):
+    """Give the node; a function, because an argument that is empty must leave no trace in the parameters."""
+    def value(name):
+        return LaunchConfiguration(name).perform(context)
+
+    def is_true(name):
+        return value(name) == 'true'
+
+    modality = value('modality')
+    overrides = {name: ParameterValue(value(name), value_type=str) for name in PARAMETER_ARGUMENTS if value(name)}
+    overrides |= {'modality': modality, 'use_sim_time': is_true('use_sim_time'), 'autostart': is_true('autostart')}
+    remappings = [(topic.format(modality=modality), value(argument))
+                  for topic, (argument, _) in TOPIC_ARGUMENTS.items()]
+    return [LifecycleNode(
+        package='rsgmamba_ros', executable='segmentation_node', name=value('node_name'), namespace=value('namespace'),
+        parameters=[value('params_file'), overrides], remappings=remappings,
+        arguments=['--ros-args', '--log-level', value('log_level')], output='screen', emulate_tty=True)]

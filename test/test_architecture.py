@@ -1,0 +1,82 @@
+"""The arrows of the architecture, read from the source's import statements."""
+import ast
+from pathlib import Path
+import re
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / 'rsgmamba_ros'
+
+#: A layer imports itself and those before it; cli and ros, the last two, not each other.
+LAYERS = ('vocabulary', 'ops', 'network', 'pipeline', 'data', 'evaluation', 'training')
+ALLOWED = {layer: set(LAYERS[:index + 1]) for index, layer in enumerate(LAYERS)}
+ALLOWED |= {top: {*LAYERS, top} for top in ('cli', 'ros')}
+
+#: What only ros/ imports, msg being the generated messages.
+ROS_MODULES = {'ament_index_python', 'cv_bridge', 'launch', 'launch_ros', 'message_filters', 'rclpy'}
+FILES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob('*.py'))
+
+
+def imports(path: Path) -> list[str]:
+    """Full names of the modules that a file imports; a relative import begins with a dot."""
+    names = []
+    for node in ast.walk(ast.parse((PACKAGE / path).read_text(encoding='utf-8'))):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            module = '.' * node.level + (node.module or '')
+            names += [f'{module}.{alias.name}' for alias in node.names] if module == 'rsgmamba_ros' else [module]
+    return names
+
+
+def layer_of(path: Path) -> str:
+    return path.parts[0] if len(path.parts) > 1 else ''
+
+
+@pytest.mark.parametrize('path', FILES, ids=str)
+def test_a_layer_imports_only_those_before_it(path):
+    own = layer_of(path)
+    if not own:
+        return
+    layers = {name.split('.')[1] for name in imports(path) if name.startswith('rsgmamba_ros.')}
+    assert layers - ALLOWED[own] - ({'msg'} if own == 'ros' else set()) == set()
+
+
+@pytest.mark.parametrize('path', FILES, ids=str)
+def test_imports_are_absolute(path):
+    assert [name for name in imports(path) if name.startswith('.')] == []
+
+
+@pytest.mark.parametrize('path', [path for path in FILES if layer_of(path) != 'ros'], ids=str)
+def test_only_the_ros_layer_imports_ros(path):
+    roots = {name.split('.')[0] for name in imports(path)}
+    assert {root for root in roots if root in ROS_MODULES or root.endswith(('_msgs', '_interfaces'))} == set()
+
+
+@pytest.mark.parametrize('path', FILES, ids=str)
+def test_a_file_is_short_enough_to_read(path):
+    assert len((PACKAGE / path).read_text(encoding='utf-8').splitlines()) <= 320
+
+
+@pytest.mark.parametrize('path', [path for path in FILES if path.name != '__init__.py'], ids=str)
+def test_a_file_says_what_it_is_for(path):
+    assert ast.get_docstring(ast.parse((PACKAGE / path).read_text(encoding='utf-8')))
+
+
+@pytest.mark.parametrize('module', ['pipeline/synchroniser.py', 'pipeline/signal_quality.py', 'pipeline/health.py',
+                                    'vocabulary/images.py'])
+def test_what_runs_without_the_network_does_not_import_torch(module):
+    assert 'torch' not in {name.split('.')[0] for name in imports(Path(module))}
+
+
+def test_every_executable_has_its_module():
+    listed = re.search(r'set\(executables(.*?)\)', (ROOT / 'CMakeLists.txt').read_text(), re.DOTALL).group(1)
+    for module in re.findall(r'"\w+=([\w.]+)"', listed):
+        path = PACKAGE / (module.replace('.', '/') + '.py')
+        assert path.is_file()
+        assert 'def main(' in path.read_text(encoding='utf-8')
+
+
+def test_no_python_folder_hides_a_generated_module():
+    assert [name for name in ('msg', 'srv', 'action') if (PACKAGE / name).exists()] == []

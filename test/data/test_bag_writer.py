@@ -19,7 +19,8 @@ MESSAGES = Path(__file__).parents[2] / 'msg'
 IMAGE = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
 
 
-@pytest.mark.parametrize(('name', 'text'), [('ModalityReliability', MODALITY_RELIABILITY), ('Reliability', RELIABILITY)])
+@pytest.mark.parametrize(('name', 'text'), [
+    ('ModalityReliability', MODALITY_RELIABILITY), ('Reliability', RELIABILITY)])
 def test_the_message_definitions_are_those_of_the_package(name, text):
     full_name = f'rsgmamba_ros/msg/{name}'
     original = get_types_from_msg((MESSAGES / f'{name}.msg').read_text(encoding='utf-8'), full_name)

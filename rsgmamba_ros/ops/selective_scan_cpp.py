@@ -138,9 +138,10 @@ def selective_scan_map(u: Tensor, projected: Tensor, dt_weight: Tensor, dt_bias:
 @lru_cache(maxsize=64)
 def map_order(height: int, width: int) -> Tensor:
     """The pixel that each direction visits at each step, (4, height * width), int32; see `cross_scan`."""
-    rows = torch.arange(height * width, dtype=torch.int32).view(height, width)
-    columns = rows.t().flatten()
-    return torch.stack((rows.flatten(), columns, rows.flatten().flip(0), columns.flip(0)))
+    with torch.inference_mode(False):  # training may meet the cached tensor later
+        rows = torch.arange(height * width, dtype=torch.int32).view(height, width)
+        columns = rows.t().flatten()
+        return torch.stack((rows.flatten(), columns, rows.flatten().flip(0), columns.flip(0)))
 
 
 def _needs_gradient(*tensors: Tensor | None) -> bool:

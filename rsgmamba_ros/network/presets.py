@@ -1,0 +1,59 @@
+"""The sizes of network that have a name: one table, one constructor."""
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from rsgmamba_ros.network.fusion import FusionConfig
+from rsgmamba_ros.network.rsgmamba import RSGMamba, RSGMambaConfig
+from rsgmamba_ros.vocabulary.errors import ConfigError
+
+#: The class count in here is a place holder: `create_network` sets it.
+PRESETS: dict[str, RSGMambaConfig] = {
+    # At most 3M: for a CPU or a small Jetson; 20 bundles/s at 240x320 on two CPU cores.
+    'nano': RSGMambaConfig(
+        classes=40, dims=(32, 64, 128, 256), depths=(1, 1, 3, 1), mlp_ratio=2.0, drop_path=0.05,
+        fusion_size=FusionConfig(states=1, ratio=1.0, rank=8, gate_reduction=4),
+        decoder_width=64, decoder_mlp_ratio=2.0),
+    # About 15M.
+    'small': RSGMambaConfig(
+        classes=40, dims=(64, 128, 256, 384), depths=(2, 2, 6, 2), mlp_ratio=3.0, drop_path=0.1,
+        fusion_size=FusionConfig(states=2, ratio=1.0, rank=16, gate_reduction=4),
+        decoder_width=128, decoder_mlp_ratio=2.0),
+    # VMamba-T's encoder, so that its ImageNet weights load; 48.6M at 40 classes.
+    'base': RSGMambaConfig(
+        classes=40, dims=(96, 192, 384, 768), depths=(2, 2, 8, 2), mlp_ratio=4.0, drop_path=0.2,
+        fusion_size=FusionConfig(states=4, ratio=1.5, rank=16, gate_reduction=4),
+        decoder_width=208, decoder_mlp_ratio=4.0),
+}
+
+
+def create_network(preset: str, *, classes: int, **overrides: Any) -> RSGMamba:
+    """Build a network, randomly initialised.
+
+    Args:
+        preset: a key of `PRESETS`.
+        overrides: fields of `RSGMambaConfig` to change, for example `fusion='sum'`.
+
+    Raises:
+        ConfigError: the preset or a field is unknown, or a value is not valid.
+    """
+    if preset not in PRESETS:
+        raise ConfigError(f'unknown preset {preset!r}; known: {sorted(PRESETS)}')
+    try:
+        config = replace(PRESETS[preset], classes=classes, **overrides)
+    except TypeError as error:
+        raise ConfigError(f'preset {preset!r}: {error}') from error
+    return RSGMamba(config)
+
+
+def count_parameters(network: RSGMamba) -> dict[str, int]:
+    """Parameters of the whole network and of its parts; RSGMB without LCGM, reliability head apart."""
+    parts = {'parameters': 0, 'encoder': 0, 'rsgmb': 0, 'lcgm': 0, 'decoder': 0, 'reliability_head': 0}
+    for name, parameter in network.named_parameters():
+        part, *rest = name.split('.')
+        if part == 'fusion':
+            part = 'lcgm' if rest[1] in ('lcgm', 'merge') else 'rsgmb'
+        parts[part] += parameter.numel()
+        parts['parameters'] += parameter.numel()
+    return parts

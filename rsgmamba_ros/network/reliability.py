@@ -1,0 +1,141 @@
+"""How far a modality can be trusted: one logit from what its image and its features look like. [ours]
+
+Three kinds of evidence: statistics of a few small convolutions on the image itself, where noise, blur and holes show
+before any normalisation hides them; statistics of the encoder's features, where content shows; and, with both
+modalities there, how well their structures correlate at small shifts, where misalignment shows.
+
+B batch, C channels, H, W map. Runs in float32 whatever the network's precision is: it is a measurement.
+"""
+from __future__ import annotations
+
+import torch
+from torch import nn, Tensor
+from torch.nn import functional as F
+
+STATISTICS_CHANNELS = (8, 16, 32)  # of the convolutions on the image
+CELLS = 4                          # the image is cut in CELLS x CELLS for local faults
+FEATURE_CHANNELS = 16              # each stage's features are projected to, before pooling
+CORRELATION_CHANNELS = 8
+SHIFT_RADIUS = 2                   # pixels of the stage's map
+CORRELATION_STAGES = (0, 1)
+HIDDEN = 64
+FLOOR = 1e-3                       # keeps logarithms and quotients finite on constant images
+
+
+def pooled_statistics(maps: Tensor) -> Tensor:
+    """Mean, and logarithms of the overall, greatest and smallest local deviation; (B, C, H, W) -> (B, 4C)."""
+    mean = maps.mean((2, 3))
+    square = F.adaptive_avg_pool2d(maps * maps, CELLS)
+    local = (square - F.adaptive_avg_pool2d(maps, CELLS) ** 2).clamp_min(0).flatten(2)
+    overall = (square.mean((2, 3)) - mean * mean).clamp_min(0)
+    deviations = torch.stack((overall, local.amax(-1), local.amin(-1)), dim=-1)
+    return torch.cat((mean, 0.5 * (deviations + FLOOR ** 2).log().flatten(1)), dim=-1)
+
+
+class ImageStatistics(nn.Module):
+    """Statistics of three small strided convolutions on the image."""
+
+    def __init__(self):
+        super().__init__()
+        channels = (3, *STATISTICS_CHANNELS)
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(before, after, 3, stride=2, padding=1) for before, after in zip(channels, channels[1:]))
+        self.size = 4 * sum(STATISTICS_CHANNELS)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W), normalised -> (B, size)."""
+        maps, statistics = images, []
+        for convolution in self.convolutions:
+            maps = convolution(maps)
+            statistics.append(pooled_statistics(maps))
+            maps = F.gelu(maps)
+        return torch.cat(statistics, dim=-1)
+
+
+class FeatureStatistics(nn.Module):
+    """Mean and standard deviation over the pixels of each stage's projected features."""
+
+    def __init__(self, dims: tuple[int, ...]):
+        super().__init__()
+        self.projections = nn.ModuleList(nn.Linear(dim, FEATURE_CHANNELS) for dim in dims)
+        self.size = 2 * FEATURE_CHANNELS * len(dims)
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        """For each stage (B, H, W, C) -> (B, size)."""
+        statistics = []
+        for projection, feature in zip(self.projections, features):
+            projected = projection(feature).flatten(1, 2)
+            mean = projected.mean(1)
+            variance = (projected - mean[:, None]).square().mean(1)
+            statistics += [mean, (variance + FLOOR ** 2).sqrt()]
+        return torch.cat(statistics, dim=-1)
+
+
+class ShiftedCorrelation(nn.Module):
+    """Correlation of two modalities' structure at all shifts up to SHIFT_RADIUS pixels, per channel."""
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.rgb = nn.Linear(dim, CORRELATION_CHANNELS)
+        self.auxiliary = nn.Linear(dim, CORRELATION_CHANNELS)
+        self.size = CORRELATION_CHANNELS * (2 * SHIFT_RADIUS + 1) ** 2
+
+    def forward(self, rgb: Tensor, auxiliary: Tensor) -> Tensor:
+        """(B, H, W, C) twice -> (B, size), each in about [-1, 1]."""
+        fixed = self._standardise(self.rgb(rgb))
+        moving = F.pad(self._standardise(self.auxiliary(auxiliary)), [SHIFT_RADIUS] * 4)
+        _, _, height, width = fixed.shape
+        shifts = range(2 * SHIFT_RADIUS + 1)
+        correlations = [(fixed * moving[:, :, dy:dy + height, dx:dx + width]).mean((2, 3))
+                        for dy in shifts for dx in shifts]
+        return torch.cat(correlations, dim=-1)
+
+    @staticmethod
+    def _standardise(maps: Tensor) -> Tensor:
+        maps = maps.permute(0, 3, 1, 2)
+        centred = maps - maps.mean((2, 3), keepdim=True)
+        return centred / (centred.square().mean((2, 3), keepdim=True) + FLOOR ** 2).sqrt()
+
+
+class ReliabilityHead(nn.Module):
+    """One reliability logit for each modality that is there."""
+
+    def __init__(self, dims: tuple[int, ...], modalities: int):
+        super().__init__()
+        self.images = nn.ModuleList(ImageStatistics() for _ in range(modalities))
+        self.features = nn.ModuleList(FeatureStatistics(dims) for _ in range(modalities))
+        self.correlations = nn.ModuleList(ShiftedCorrelation(dims[stage]) for stage in CORRELATION_STAGES)
+        alone = self.images[0].size + self.features[0].size
+        together = sum(correlation.size for correlation in self.correlations)
+        self.alone = nn.ModuleList(nn.Linear(alone, HIDDEN) for _ in range(modalities))
+        self.together = nn.ModuleList(nn.Linear(together, HIDDEN) for _ in range(modalities))
+        self.output = nn.ModuleList(nn.Linear(HIDDEN, 1) for _ in range(modalities))
+
+    def forward(self, images: dict[int, Tensor], features: dict[int, list[Tensor]]) -> dict[int, Tensor]:
+        """Judge the available modalities.
+
+        Args:
+            images: for each available modality (B, 3, H, W), normalised.
+            features: for each available modality and stage (B, H_s, W_s, C_s).
+
+        Returns:
+            For each available modality (B,), float32: the logit of its reliability.
+        """
+        with torch.autocast(device_type=next(iter(images.values())).device.type, enabled=False):
+            features = {modality: [stage.float() for stage in stages] for modality, stages in features.items()}
+            correlated = self._correlate(features)
+            logits = {}
+            for modality, image in images.items():
+                alone = torch.cat((self.images[modality](image.float()), self.features[modality](features[modality])),
+                                  dim=-1)
+                hidden = self.alone[modality](alone)
+                if correlated is not None:
+                    hidden = hidden + self.together[modality](correlated)
+                logits[modality] = self.output[modality](F.gelu(hidden)).squeeze(-1)
+            return logits
+
+    def _correlate(self, features: dict[int, list[Tensor]]) -> Tensor | None:
+        if len(features) < 2:
+            return None
+        return torch.cat([correlation(features[0][stage], features[1][stage])
+                          for stage, correlation in zip(CORRELATION_STAGES, self.correlations)], dim=-1)

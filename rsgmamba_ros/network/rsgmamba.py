@@ -1,0 +1,227 @@
+"""RSGMamba: two images -> logits, and how far each modality can be trusted.
+
+Availability is structure: the batch is split by which modalities a bundle has, and a part never holds a tensor for
+one that is missing. So an absent image is neither encoded nor multiplied by anything: it cannot be reached.
+
+B batch, M = 2 modalities (0 RGB, 1 auxiliary), K classes, H, W image.
+
+Source: RSGMamba (arXiv 2604.12319); docs/network.md tells [paper], [reported] and [ours] apart.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn, Tensor
+
+from rsgmamba_ros.network.decoder import Decoder, upsample_logits
+from rsgmamba_ros.network.encoder import STRIDES, VMambaEncoder
+from rsgmamba_ros.network.fusion import FusionConfig, FUSIONS
+from rsgmamba_ros.network.reliability import ReliabilityHead
+from rsgmamba_ros.network.vss_block import SelectiveScan2D
+from rsgmamba_ros.vocabulary.errors import ConfigError
+
+MODALITIES = 2
+DIVISOR = STRIDES[-1]
+#: What networks without gates give as the logit of an available modality's reliability.
+TRUSTED_LOGIT = 10.0
+
+
+@dataclass(frozen=True)
+class RSGMambaConfig:
+    """The shape of a network; plain values, so that it travels as JSON.
+
+    Attributes:
+        classes: K.
+        fusion: a key of `rsgmamba_ros.network.fusion.FUSIONS`.
+        dims: channels of the encoder's stages.
+        depths: blocks of the encoder's stages.
+        states: N of the scans in encoder and decoder.
+        ssm_ratio: scan channels / channels in the encoder.
+        mlp_ratio: hidden channels / channels of the encoder's MLPs.
+        drop_path: stochastic depth of the encoder's last block; it rises linearly from 0.
+        fusion_size: size of RSGMB.
+        decoder_width: channels of the decoder.
+        decoder_mlp_ratio: hidden channels / channels of the decoder's MLPs.
+    """
+
+    classes: int
+    fusion: str = 'rsgmb'
+    dims: tuple[int, ...] = (96, 192, 384, 768)
+    depths: tuple[int, ...] = (2, 2, 8, 2)
+    states: int = 1
+    ssm_ratio: float = 1.0
+    mlp_ratio: float = 4.0
+    drop_path: float = 0.2
+    fusion_size: FusionConfig = field(default_factory=FusionConfig)
+    decoder_width: int = 208
+    decoder_mlp_ratio: float = 4.0
+
+    def __post_init__(self) -> None:
+        if self.fusion not in FUSIONS:
+            raise ConfigError(f'unknown fusion {self.fusion!r}; known: {sorted(FUSIONS)}')
+        if not 1 <= self.classes <= 255:
+            raise ConfigError(f'a network has 1 to 255 classes, got {self.classes}')
+        if len(self.dims) != len(STRIDES) or len(self.depths) != len(STRIDES):
+            raise ConfigError(f'dims and depths have {len(STRIDES)} entries, got {self.dims} and {self.depths}')
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkOutput:
+    """What a forward pass gives.
+
+    Attributes:
+        logits: (B, K, H, W) at the input's size, float32.
+        reliability: (B, M) in [0, 1], float32, one a modality; exactly 0 where it is not available.
+        reliability_logits: (B, M), float32, before the sigmoid; 0 where the modality is not available.
+        reliability_maps: per stage (B, M, H_s, W_s) in [0, 1], float32: the modality's own gate g_u; 0 where it is
+            not available. Empty for networks without gates.
+    """
+
+    logits: Tensor
+    reliability: Tensor
+    reliability_logits: Tensor
+    reliability_maps: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """The bundles of a batch that have the same modalities.
+
+    Attributes:
+        rows: their positions in the batch.
+        modalities: what they have.
+    """
+
+    rows: tuple[int, ...]
+    modalities: tuple[int, ...]
+
+
+class RSGMamba(nn.Module):
+    """The network. See `forward`."""
+
+    def __init__(self, config: RSGMambaConfig):
+        super().__init__()
+        self.config = config
+        kind = FUSIONS[config.fusion]
+        self.modalities = kind.modalities
+        self.encoder = VMambaEncoder(
+            config.dims, config.depths, states=config.states, ratio=config.ssm_ratio, mlp_ratio=config.mlp_ratio,
+            drop_path=config.drop_path)
+        self.fusion = nn.ModuleList(
+            kind.build(dim, len(kind.modalities), config.fusion_size) for dim in config.dims)
+        self.decoder = Decoder(config.dims, width=config.decoder_width, classes=config.classes, states=config.states,
+                               mlp_ratio=config.decoder_mlp_ratio)
+        self.apply(_initialise)
+        self.reliability_head = ReliabilityHead(config.dims, len(kind.modalities)) if kind.gated else None
+
+    def set_scan_backend(self, name: str) -> None:
+        """Choose the backend of every scan: a key of `rsgmamba_ros.ops.selective_scan.BACKENDS`, or `auto`."""
+        for module in self.modules():
+            if isinstance(module, SelectiveScan2D):
+                module.scan_backend = name
+
+    def forward(self, images: Tensor, available: Tensor) -> NetworkOutput:
+        """Segment.
+
+        Args:
+            images: normalised images, (B, M, 3, H, W), float32; H and W multiples of 32. What stands in the place
+                of an unavailable one, even NaN, changes no bit of the result.
+            available: (B, M), bool.
+
+        Returns:
+            See `NetworkOutput`. Networks of one modality ignore the other one.
+
+        Raises:
+            ValueError: sizes do not fit, or a bundle has no modality that the network uses.
+        """
+        parts = self._parts(images, available)
+        fused, logits, maps = [], [], []
+        for part, present, features in zip(parts, *self._encode(images, parts)):
+            judged = self._judge(present, features)
+            stages = [stage({modality: levels[index] for modality, levels in features.items()}, judged)
+                      for index, stage in enumerate(self.fusion)]
+            fused.append([stage[0] for stage in stages])
+            maps.append([self._by_modality(part, stage[1]) for stage in stages])
+            logits.append(self._by_modality(part, judged))
+        decoded = self.decoder([_in_batch_order(parts, levels) for levels in zip(*fused)])
+        used = available.to(images.device, copy=True)
+        used[:, [m for m in range(MODALITIES) if m not in self.modalities]] = False
+        reliability_logits = _in_batch_order(parts, logits)
+        return NetworkOutput(
+            logits=upsample_logits(decoded, (images.shape[-2], images.shape[-1])),
+            reliability=torch.where(used, torch.sigmoid(reliability_logits), 0.0),
+            reliability_logits=reliability_logits,
+            reliability_maps=tuple(_in_batch_order(parts, levels) for levels in zip(*maps)) if self.gated else ())
+
+    @property
+    def gated(self) -> bool:
+        """Whether the network estimates reliability."""
+        return self.reliability_head is not None
+
+    def _parts(self, images: Tensor, available: Tensor) -> list[Part]:
+        batch, height, width = images.shape[0], images.shape[-2], images.shape[-1]
+        if images.shape[1:3] != (MODALITIES, 3) or tuple(available.shape) != (batch, MODALITIES):
+            raise ValueError(f'images are {tuple(images.shape)} and available is {tuple(available.shape)}; expected '
+                             f'(B, {MODALITIES}, 3, H, W) and (B, {MODALITIES})')
+        if height % DIVISOR or width % DIVISOR:
+            raise ValueError(f'image is {height}x{width}; both sides must be multiples of {DIVISOR}. '
+                             f'Pad to {-(-height // DIVISOR) * DIVISOR}x{-(-width // DIVISOR) * DIVISOR}.')
+        rows: dict[tuple[int, ...], list[int]] = {}
+        for row, flags in enumerate(available.tolist()):
+            rows.setdefault(tuple(m for m in self.modalities if flags[m]), []).append(row)
+        if () in rows:
+            raise ValueError(f'batch items {rows[()]} have no available modality that the network uses '
+                             f'({self.config.fusion} uses {list(self.modalities)}); leave them out')
+        return [Part(tuple(indices), modalities) for modalities, indices in rows.items()]
+
+    def _encode(self, images: Tensor,
+                parts: list[Part]) -> tuple[list[dict[int, Tensor]], list[dict[int, list[Tensor]]]]:
+        """Encode every available image in one batch.
+
+        Returns:
+            For each part the images and the features of every stage, by the modality's place in `self.modalities`.
+        """
+        keys = [(index, self.modalities.index(modality)) for index, part in enumerate(parts)
+                for modality in part.modalities]
+        chosen = [images[:, m] if len(part.rows) == len(images) else images[list(part.rows), m]
+                  for part in parts for m in part.modalities]
+        levels = self.encoder(torch.cat(chosen))
+        split = [level.split([len(image) for image in chosen]) for level in levels]
+        present: list[dict[int, Tensor]] = [{} for _ in parts]
+        features: list[dict[int, list[Tensor]]] = [{} for _ in parts]
+        for position, (index, place) in enumerate(keys):
+            present[index][place] = chosen[position]
+            features[index][place] = [level[position] for level in split]
+        return present, features
+
+    def _judge(self, images: dict[int, Tensor], features: dict[int, list[Tensor]]) -> dict[int, Tensor]:
+        if self.reliability_head is not None:
+            return self.reliability_head(images, features)
+        return {place: image.new_full((len(image),), TRUSTED_LOGIT) for place, image in images.items()}
+
+    def _by_modality(self, part: Part, values: dict[int, Tensor]) -> Tensor:
+        """Stack (b, ...) or (b, H, W, 1) of each available modality to (b, M, ...), with 0 for the others."""
+        if not values:
+            return torch.zeros(len(part.rows), MODALITIES)
+        like = next(iter(values.values()))
+        stacked = [values[self.modalities.index(m)] if m in part.modalities else torch.zeros_like(like)
+                   for m in range(MODALITIES)]
+        stacked = torch.stack(stacked, dim=1)
+        return stacked.squeeze(-1) if stacked.ndim == 5 else stacked
+
+
+def _in_batch_order(parts: list[Part], values: list[Tensor] | tuple[Tensor, ...]) -> Tensor:
+    """One tensor for each part -> one for the batch."""
+    if len(parts) == 1:
+        return values[0]
+    rows = torch.tensor([row for part in parts for row in part.rows])
+    return torch.cat(tuple(values))[torch.argsort(rows).to(values[0].device)]
+
+
+def _initialise(module: nn.Module) -> None:
+    # As VMamba and Swin: short linear weights, so that residual branches start small.
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

@@ -1,0 +1,121 @@
+"""One modality inside the synchroniser: its clocks, and its images that no bundle has used yet."""
+from __future__ import annotations
+
+from bisect import insort
+from dataclasses import dataclass
+
+from rsgmamba_ros.pipeline.clock_comparison import ClockComparison
+from rsgmamba_ros.pipeline.stream_clock import NS_PER_S, StreamClock
+from rsgmamba_ros.vocabulary.images import Modality, StampedImage
+
+
+@dataclass(frozen=True, eq=False)
+class Arrival:
+    """One image on its way to a bundle.
+
+    Attributes:
+        stamp_ns: the image's stamp less the configured clock offset.
+        received_ns: its arrival on the synchroniser's clock.
+        fault: `zero_stamp` or `repeated_stamp`: it can only lead alone; else empty.
+        late: it came after the bundle of its own time had left.
+    """
+
+    image: StampedImage
+    stamp_ns: int
+    received_ns: int
+    fault: str = ''
+    late: bool = False
+
+    @property
+    def modality(self) -> Modality:
+        """What the image shows."""
+        return self.image.modality
+
+    @property
+    def lag_ns(self) -> int:
+        """Arrival minus stamp."""
+        return self.received_ns - self.stamp_ns
+
+
+class ImageStream:
+    """The images of one modality, compared with those of the reference stream (the configured leader).
+
+    Args:
+        reference: the stream whose stamps are the measure; None if this is it.
+    """
+
+    def __init__(self, modality: Modality, reference: ImageStream | None, comparison: ClockComparison) -> None:
+        self.modality = modality
+        self.clock = StreamClock()
+        self.queue: list[Arrival] = []
+        self._reference = reference
+        self._comparison = comparison
+        self._newest: Arrival | None = None
+
+    def observe(self, stamp_ns: int, received_ns: int) -> str:
+        """Take in the times of one image; return the fault of its stamp, empty if it has none."""
+        return self.clock.observe(stamp_ns, received_ns)
+
+    def compare(self, arrival: Arrival) -> None:
+        """Take in the relative lag of an image whose stamp is sound."""
+        self._newest = arrival
+        relative = self.relative_lag_ns(arrival)
+        if relative is not None:
+            self._comparison.observe(relative, arrival.received_ns)
+
+    def enqueue(self, arrival: Arrival) -> None:
+        """Keep an image for a bundle to come."""
+        insort(self.queue, arrival, key=lambda kept: kept.stamp_ns)
+
+    def relative_lag_ns(self, arrival: Arrival) -> int | None:
+        """How much later than the reference stream's fastest an image came; None while that cannot be said."""
+        if self._reference is None or self._reference.clock.pace != 1:
+            return None
+        lowest = self._reference.clock.lowest_lag_ns
+        return None if lowest is None else arrival.lag_ns - lowest
+
+    def true_stamp_ns(self, arrival: Arrival) -> int:
+        """Stamp on the reference clock: corrected if a fault is there and estimation was asked for."""
+        return arrival.stamp_ns + self._comparison.correction_ns
+
+    def refusal(self, arrival: Arrival, skew_ns: int = 0) -> str:
+        """Why an image must not be paired; empty if it may be."""
+        relative = self.relative_lag_ns(arrival)
+        return arrival.fault or ('' if relative is None else self._comparison.refusal(relative, skew_ns))
+
+    @property
+    def fault(self) -> str:
+        """Why the newest image must not be paired: of its stamp or of the clock; empty if it may be."""
+        return self.clock.stamps_fail or (self.refusal(self._newest) if self._newest else '')
+
+    def slowest_lag_ns(self, limit_ns: int) -> int | None:
+        """Lag of the slowest usual delivery, on the reference clock; None before the first image."""
+        correction = self._comparison.correction_ns
+        below = NS_PER_S << 40
+        if self._reference is not None:
+            lowest = self._reference.clock.lowest_lag_ns
+            below = below if lowest is None else lowest + limit_ns + correction
+        highest = self.clock.highest_lag_ns(below)
+        return None if highest is None else highest - correction
+
+    def doubts(self) -> list[str]:
+        """What people must know of this stream's stamps now, each with the modality's name in front."""
+        found = []
+        if self.clock.zeros:
+            found.append('stamps are zero')
+        if self.clock.repeats:
+            found.append(f'stamps repeat ({self.clock.repeats} in a row)')
+        if self._reference is not None and not found:
+            found += self._comparison.doubts(str(self._reference.modality))
+        if self.clock.pace != 1:
+            found.append(f'stamps advance {self.clock.pace:.2f} s in a second of arrivals: clocks are not checked; '
+                         'play bags at another speed with simulated time')
+        return [f'{self.modality}: {text}' for text in found]
+
+    def pair_doubt(self, arrival: Arrival, skew_ns: int) -> str:
+        """What people must know of one pair; empty if all is well."""
+        relative = self.relative_lag_ns(arrival)
+        if relative is None or self._reference is None:
+            return ''
+        text = self._comparison.pair_doubt(relative, skew_ns, str(self._reference.modality))
+        return text and f'{self.modality}: {text}'

@@ -1,0 +1,434 @@
+"""StampedImages -> ImageBundles by deadline, whatever the sensors and their clocks do.
+
+Every leading image becomes exactly one bundle, in stamp order, with its partners or without, at latest
+`max_wait_s` after it arrived. Pure Python over timestamps; time is an argument; nothing here looks at pixels.
+
+How it decides, in the order of the code below:
+
+- *Who leads.* The configured leader, until it is silent for longer than its rhythm and `max_wait_s` explain.
+  Then, if allowed, an auxiliary that still arrives takes over, with its images since the leader's last. The
+  leader takes over again with its third image in a row; those before it are partners of the auxiliary's, so
+  that no image is used twice. An image of the returning leader that is no partner and lies behind the newest
+  bundle is dropped and counted (`drop.unused`).
+- *When a bundle leaves.* At once if each partner is there, dead, unusable, or past that stamp; else after
+  `wait_factor` times what the partner's slowest recent delivery and half a period explain, at most `max_wait_s`.
+- *Which image is the partner.* The nearest within `max_skew_s` (inclusive). A newer image that a coming
+  leading image is nearer to is left for that one; an older one that nobody took may be used at the deadline.
+- *What is believed.* See `clock_comparison.py`.
+
+A stamp of the leading stream further back than `max_delay_s`, or a clock that goes back as much, is a bag that
+loops: what waits is released and everything learned is forgotten.
+"""
+from __future__ import annotations
+
+from bisect import insort
+from collections import Counter, deque
+from dataclasses import dataclass, field
+
+from rsgmamba_ros.pipeline.clock_comparison import ClockComparison
+from rsgmamba_ros.pipeline.image_stream import Arrival, ImageStream
+from rsgmamba_ros.pipeline.stream_clock import NS_PER_S
+from rsgmamba_ros.vocabulary.errors import ConfigError
+from rsgmamba_ros.vocabulary.images import BundleSlot, ImageBundle, Modality, Presence, StampedImage
+
+#: How long after the first image a stream that has not come yet is waited for.
+STARTUP_NS = NS_PER_S
+
+#: How long an event (a jump back, a dropped image) stays among the reports.
+EVENT_NS = NS_PER_S
+
+
+@dataclass(frozen=True)
+class SynchroniserConfig:
+    """How images are brought together.
+
+    Attributes:
+        leader: whose images lead, and whose clock is the measure.
+        modalities: all streams, the leader among them.
+        max_skew_s: largest distance of two stamps in a pair, inclusive.
+        max_wait_s: longest that a leading image is held for its partners.
+        max_delay_s: largest difference of two streams' delivery; more is taken for a fault of a clock, and an
+            image that late is not paired. Above the jitter of delivery, below the offsets to be found.
+        wait_factor: how many times a partner's slowest recent delivery is waited for, within `max_wait_s`.
+        revive_images: images in a row after which a stream that was silent is trusted to be back.
+        queue_size: images of a stream that are kept for bundles to come.
+        lead_with_auxiliary: whether an auxiliary leads while the leader is silent.
+        clock_offset_s: known error of a modality's stamps, subtracted from them.
+        estimate_clock_offset: correct a fault of a clock by what arrivals say, instead of refusing to pair.
+            The estimate assumes equal delivery, so it is as wrong as the deliveries differ.
+    """
+
+    leader: Modality = Modality.RGB
+    modalities: tuple[Modality, ...] = (Modality.RGB, Modality.DEPTH)
+    max_skew_s: float = 0.05
+    max_wait_s: float = 0.1
+    max_delay_s: float = 0.15
+    wait_factor: float = 1.5
+    revive_images: int = 3
+    queue_size: int = 32
+    lead_with_auxiliary: bool = True
+    clock_offset_s: dict[Modality, float] = field(default_factory=dict)
+    estimate_clock_offset: bool = False
+
+    def __post_init__(self) -> None:
+        if self.leader not in self.modalities or len(set(self.modalities)) != len(self.modalities):
+            raise ConfigError(f'modalities {[str(m) for m in self.modalities]} must be different and hold the leader '
+                              f'{str(self.leader)!r}')
+        for name in ('max_skew_s', 'max_wait_s', 'wait_factor'):
+            if not 0 <= getattr(self, name) < 1e6:
+                raise ConfigError(f'{name} is {getattr(self, name)!r}; it must be 0 or more')
+        if not self.max_skew_s < self.max_delay_s < 1e6:
+            raise ConfigError(f'max_delay_s is {self.max_delay_s!r}; it must be above max_skew_s ({self.max_skew_s!r})')
+        for name in ('revive_images', 'queue_size'):
+            if getattr(self, name) < 1:
+                raise ConfigError(f'{name} is {getattr(self, name)!r}; it must be 1 or more')
+        unknown = [str(modality) for modality in self.clock_offset_s if modality not in self.modalities]
+        if unknown:
+            raise ConfigError(f'clock_offset_s names {unknown}, which are not among the modalities')
+
+
+class Synchroniser:
+    """See the module.
+
+    Attributes:
+        counters: decisions (`depth.present`, `depth.late`, ...), leading images (`rgb.led`), drops by cause
+            (`depth.drop.too_late`, ...) and `handover.<modality>`, `reset`; never cleared.
+        active: the modality that leads now.
+    """
+
+    def __init__(self, config: SynchroniserConfig) -> None:
+        self.config = config
+        self.counters: Counter[str] = Counter()
+        self._max_skew = round(config.max_skew_s * NS_PER_S)
+        self._max_wait = round(config.max_wait_s * NS_PER_S)
+        self._max_delay = round(config.max_delay_s * NS_PER_S)
+        self._events: deque[tuple[int, str]] = deque(maxlen=8)
+        self._forget()
+
+    def push(self, image: StampedImage, *, now_ns: int) -> list[ImageBundle]:
+        """Take in one image.
+
+        Args:
+            image: anything with `modality`, `stamp_ns` and `received_ns`.
+            now_ns: time, on the clock of `received_ns`.
+
+        Returns:
+            The bundles that are ready now, in stamp order.
+
+        Raises:
+            ValueError: the modality is not a configured one.
+        """
+        stream = self._streams.get(image.modality)
+        if stream is None:
+            raise ValueError(f'image of {image.modality}, but the synchroniser is configured for '
+                             f'{[str(modality) for modality in self._streams]}')
+        bundles = self.poll(now_ns)
+        if self._started_ns is None:
+            self._started_ns = self._now
+        bundles += self._jump_back(image)
+        arrival = self._observe(image)
+        self._lead_from(arrival)
+        if arrival.modality is self.active:
+            self._lead(arrival)
+        elif arrival.fault:
+            self._drop(arrival, arrival.fault)
+        else:
+            self._streams[image.modality].enqueue(arrival)
+        return bundles + self._release()
+
+    def poll(self, now_ns: int) -> list[ImageBundle]:
+        """Give the bundles whose deadline has passed, in stamp order."""
+        bundles = []
+        if self._now is not None and now_ns < self._now - self._max_delay:
+            bundles = self._flush(f'the clock went back {(self._now - now_ns) / NS_PER_S:.2f} s', now_ns)
+        self._now = now_ns if self._now is None else max(self._now, now_ns)
+        return bundles + self._release()
+
+    def next_deadline_ns(self) -> int | None:
+        """When `poll` must be called next; None while nothing waits."""
+        times = [self._due_ns()] if self._pending else []
+        hand_over = self._hand_over_ns()
+        if hand_over is not None:
+            times.append(hand_over)
+        return min(times, default=None)
+
+    def reset(self) -> None:
+        """Forget images and everything learned; what waits is dropped and counted. The counters stay."""
+        for arrival in self._pending:
+            self._drop(arrival, 'reset')
+        for stream in self._streams.values():
+            for arrival in stream.queue:
+                self._drop(arrival, 'reset')
+        self.counters['reset'] += 1
+        self._events.clear()
+        self._forget()
+
+    def _forget(self) -> None:
+        self.active = self.config.leader
+        self._streams: dict[Modality, ImageStream] = {}
+        order = sorted(self.config.modalities, key=lambda modality: modality is not self.config.leader)
+        for modality in order:
+            comparison = ClockComparison(tolerance_ns=self._max_skew, limit_ns=self._max_delay,
+                                         estimate=self.config.estimate_clock_offset)
+            self._streams[modality] = ImageStream(modality, self._streams.get(self.config.leader), comparison)
+        self._pending: list[Arrival] = []
+        self._last_lead_ns: int | None = None
+        self._started_ns: int | None = None
+        self._now: int | None = None
+
+    # Arrival
+
+    def _observe(self, image: StampedImage) -> Arrival:
+        stream = self._streams[image.modality]
+        offset = round(self.config.clock_offset_s.get(image.modality, 0) * NS_PER_S)
+        stamp, received = image.stamp_ns and image.stamp_ns - offset, min(image.received_ns, self._now)
+        fault = stream.observe(stamp, received)
+        late = self._last_lead_ns is not None and stamp <= self._last_lead_ns
+        arrival = Arrival(image, stamp, received, fault, late)
+        if not fault:
+            stream.compare(arrival)
+        return arrival
+
+    def _jump_back(self, image: StampedImage) -> list[ImageBundle]:
+        newest = self._streams[image.modality].clock.newest_stamp_ns
+        offset = round(self.config.clock_offset_s.get(image.modality, 0) * NS_PER_S)
+        if image.modality is not self.active or not image.stamp_ns or newest is None:
+            return []
+        back = newest - (image.stamp_ns - offset)
+        if back <= self._max_delay:
+            return []
+        return self._flush(f'{image.modality}: stamps went back {back / NS_PER_S:.2f} s', self._now)
+
+    def _flush(self, event: str, now_ns: int) -> list[ImageBundle]:
+        """Give what waits, forget everything, and start again at a time that may lie before the last."""
+        bundles = [self._emit(self._pending.pop(0)) for _ in range(len(self._pending))]
+        self.reset()
+        self._now = self._started_ns = now_ns
+        self._note(f'{event}: started afresh')
+        return bundles
+
+    def _lead(self, arrival: Arrival) -> None:
+        last = self._last_lead_ns
+        if arrival.fault != 'zero_stamp' and last is not None and arrival.stamp_ns < last:
+            self._drop(arrival, 'out_of_order')
+            self._note(f'{arrival.modality}: an image came {(last - arrival.stamp_ns) / NS_PER_S:.2f} s behind one '
+                       'that had left')
+            return
+        insort(self._pending, arrival, key=lambda lead: lead.stamp_ns)
+
+    def _drop(self, arrival: Arrival, cause: str) -> None:
+        self.counters[f'{arrival.modality}.drop.{cause}'] += 1
+
+    def _note(self, text: str) -> None:
+        self._events.append((self._now + EVENT_NS, text))
+
+    # Who leads
+
+    def _lead_from(self, arrival: Arrival) -> None:
+        """Let an auxiliary's image lead that finds the leading stream silent."""
+        if arrival.modality is not self.active and arrival.fault and self._is_silent():
+            self._hand_over(arrival.modality)
+
+    def _is_silent(self) -> bool:
+        return self.config.lead_with_auxiliary and self._now >= self._silent_from_ns()
+
+    def _silent_from_ns(self) -> int:
+        clock = self._streams[self.active].clock
+        if clock.last_received_ns is None:
+            return self._started_ns + self._max_wait
+        patience = max(self._max_wait + (clock.period_ns or 0) // 2, clock.longest_gap_ns * 3 // 2)
+        return clock.last_received_ns + patience
+
+    def _heirs(self, modality: Modality) -> list[Arrival]:
+        """The images with which a modality would take over from a silent stream."""
+        last = self._streams[self.active].clock.last_received_ns
+        return [arrival for arrival in self._leadable(modality) if last is None or arrival.received_ns >= last]
+
+    def _leadable(self, modality: Modality) -> list[Arrival]:
+        stream, active = self._streams[modality], self._streams[self.active]
+        half = self._reach_ns(stream, active)
+        if stream.fault or active.fault:
+            last = active.clock.last_received_ns
+            return [arrival for arrival in stream.queue if last is None or arrival.received_ns > last + half]
+        last = self._pending[-1].stamp_ns if self._pending else self._last_lead_ns
+        return [arrival for arrival in stream.queue if last is None or arrival.stamp_ns > last + half]
+
+    def _hand_over_ns(self) -> int | None:
+        if self.config.lead_with_auxiliary and any(self._heirs(m) for m in self._streams if m is not self.active):
+            return self._silent_from_ns()
+        return None
+
+    def _choose_leader(self) -> None:
+        leader = self._streams[self.config.leader].clock
+        if self.active is not self.config.leader and leader.streak >= self.config.revive_images \
+                and not leader.is_dead(self._now):
+            self._hand_over(self.config.leader, self._leadable(self.config.leader))
+        elif self._started_ns is not None and self._is_silent():
+            for modality in self._streams:
+                heirs = self._heirs(modality) if modality is not self.active else []
+                if heirs:
+                    self._hand_over(modality, heirs)
+                    break
+
+    def _hand_over(self, modality: Modality, heirs: list[Arrival] = ()) -> None:
+        if self._streams[modality].fault or self._streams[self.active].fault:
+            # The two clocks have no common order.
+            self._last_lead_ns = None
+        self.active = modality
+        self.counters[f'handover.{modality}'] += 1
+        for arrival in heirs:
+            self._streams[modality].queue.remove(arrival)
+            insort(self._pending, arrival, key=lambda lead: lead.stamp_ns)
+
+    # When a bundle leaves
+
+    def _release(self) -> list[ImageBundle]:
+        bundles = []
+        self._choose_leader()
+        while self._pending and (self._now >= self._due_ns() or len(self._pending) > self.config.queue_size):
+            bundles.append(self._emit(self._pending.pop(0)))
+        self._expire()
+        return bundles
+
+    def _due_ns(self) -> int:
+        hard = min(lead.received_ns for lead in self._pending) + self._max_wait
+        head = self._pending[0]
+        if head.fault:
+            return head.received_ns
+        return min(hard, max(self._ready_ns(head, stream) for stream in self._streams.values()))
+
+    def _ready_ns(self, lead: Arrival, stream: ImageStream) -> int:
+        """When a leading image need no longer be held for one stream."""
+        own = self._streams[lead.modality]
+        longest = lead.received_ns + self._max_wait
+        if stream is own:
+            return longest if self._awaits_older(lead, own) else lead.received_ns
+        if not self._is_expected(stream) or stream.fault or own.refusal(lead):
+            return lead.received_ns
+        partner, skew = self._partner(lead, stream)
+        if partner is not None and abs(skew) <= self._reach_ns(own, stream):
+            return lead.received_ns
+        if self._has_passed(lead, stream):
+            return lead.received_ns
+        slowest = stream.slowest_lag_ns(self._max_delay)
+        if slowest is None or stream.clock.period_ns is None:
+            return longest
+        half = self._reach_ns(own, stream)
+        delay = slowest - (lead.received_ns - own.true_stamp_ns(lead)) + half
+        wait = max(round(self.config.wait_factor * delay), half // 2)
+        return min(longest, lead.received_ns + wait)
+
+    def _awaits_older(self, lead: Arrival, own: ImageStream) -> bool:
+        # A stream that delivers out of order may still fill the gap before this image.
+        if own.clock.in_order or self._last_lead_ns is None or own.clock.period_ns is None:
+            return False
+        return 2 * (lead.stamp_ns - self._last_lead_ns) > 3 * own.clock.period_ns
+
+    def _is_expected(self, stream: ImageStream) -> bool:
+        clock = stream.clock
+        dead = clock.is_dead(self._now)
+        if clock.streak >= self.config.revive_images and not dead:
+            return True
+        starting = self._now < self._started_ns + STARTUP_NS
+        return starting and (clock.last_received_ns is None or not dead)
+
+    def _has_passed(self, lead: Arrival, stream: ImageStream) -> bool:
+        """Whether a stream in order can bring no more image near this stamp."""
+        clock, own = stream.clock, self._streams[lead.modality]
+        if not clock.in_order or clock.newest_stamp_ns is None or clock.period_ns is None:
+            return False
+        slack = self._reach_ns(own, stream) // 2
+        correction = own.true_stamp_ns(lead) - stream.true_stamp_ns(lead)
+        return clock.newest_stamp_ns + clock.period_ns - slack > lead.stamp_ns + correction + self._newer_ns(own)
+
+    # Which image is the partner
+
+    def _partner(self, lead: Arrival, stream: ImageStream) -> tuple[Arrival | None, int]:
+        own = self._streams[lead.modality]
+        if own.refusal(lead):
+            return None, 0
+        best, best_skew = None, 0
+        for arrival in stream.queue:
+            skew = stream.true_stamp_ns(arrival) - own.true_stamp_ns(lead)
+            near = -self._max_skew <= skew <= self._newer_ns(own)
+            if near and (best is None or abs(skew) < abs(best_skew)) and not stream.refusal(arrival, skew) \
+                    and not own.refusal(lead, skew):
+                best, best_skew = arrival, skew
+        return best, best_skew
+
+    def _newer_ns(self, own: ImageStream) -> int:
+        # Five eighths of a period: half, and some jitter. Beyond that the next leading image is nearer.
+        period = own.clock.period_ns
+        return self._max_skew if period is None else min(self._max_skew, period * 5 // 8)
+
+    def _reach_ns(self, one: ImageStream, other: ImageStream) -> int:
+        """Skew up to which no better partner can be hoped for: half the shorter period, and some jitter."""
+        periods = [stream.clock.period_ns for stream in (one, other) if stream.clock.period_ns is not None]
+        return min(periods) * 9 // 16 if periods else self._max_skew // 8
+
+    # What a bundle says
+
+    def _emit(self, lead: Arrival) -> ImageBundle:
+        slots, reports = {}, []
+        for modality in self.config.modalities:
+            stream = self._streams[modality]
+            if modality is lead.modality:
+                slots[modality] = BundleSlot(Presence.PRESENT, lead.image, 0.0, self._age_s(stream))
+            else:
+                slots[modality] = self._slot(lead, stream, reports)
+            self.counters[f'{modality}.{slots[modality].presence}'] += 1
+        self.counters[f'{lead.modality}.led'] += 1
+        if lead.fault != 'zero_stamp':
+            self._last_lead_ns = lead.stamp_ns
+        return ImageBundle(lead.modality, slots, self._now, tuple(self._reports() + reports))
+
+    def _slot(self, lead: Arrival, stream: ImageStream, reports: list[str]) -> BundleSlot:
+        partner, skew = (None, 0) if lead.fault else self._partner(lead, stream)
+        if partner is None:
+            presence, reason = self._absence(lead, stream)
+            return BundleSlot(presence, age_s=self._age_s(stream), reason=reason)
+        stream.queue.remove(partner)
+        own = self._streams[lead.modality]
+        reports += [text for text in (stream.pair_doubt(partner, skew), own.pair_doubt(lead, skew)) if text]
+        return BundleSlot(Presence.PRESENT, partner.image, skew / NS_PER_S, self._age_s(stream))
+
+    def _absence(self, lead: Arrival, stream: ImageStream) -> tuple[Presence, str]:
+        silence = stream.clock.silence_ns(self._now)
+        if silence is None:
+            return Presence.MISSING, 'never received: check the name of the topic and its QoS'
+        if stream.clock.is_dead(self._now):
+            return Presence.MISSING, f'stopped {silence / NS_PER_S:.2f} s ago'
+        fault = stream.fault or lead.fault or self._streams[lead.modality].refusal(lead)
+        if fault:
+            return Presence.STALE, f'stamps cannot be compared: {fault.replace("_", " ")}'
+        if self._has_passed(lead, stream):
+            return Presence.MISSING, f'has no unused image within {self.config.max_skew_s:g} s'
+        waited = (self._now - lead.received_ns) / NS_PER_S
+        return Presence.LATE, f'had not come {waited:.2f} s after the leading image'
+
+    def _age_s(self, stream: ImageStream) -> float | None:
+        silence = stream.clock.silence_ns(self._now)
+        return None if silence is None else silence / NS_PER_S
+
+    def _reports(self) -> list[str]:
+        reports = [text for until, text in self._events if self._now <= until]
+        if self.active is not self.config.leader:
+            reports.append(f'{self.config.leader} is silent: {self.active} leads')
+        for stream in self._streams.values():
+            if not stream.clock.is_dead(self._now):
+                reports += stream.doubts()
+        return reports
+
+    def _expire(self) -> None:
+        """Drop the images that no bundle can use any more."""
+        life = 2 * (self._max_wait + self._max_delay)
+        for stream in self._streams.values():
+            behind = None if self._last_lead_ns is None else self._last_lead_ns - self._max_skew
+            excess = len(stream.queue) - self.config.queue_size
+            for position, arrival in enumerate(list(stream.queue)):
+                old = behind is not None and stream.true_stamp_ns(arrival) < behind
+                if old or self._now - arrival.received_ns > life or position < excess:
+                    stream.queue.remove(arrival)
+                    refusal = stream.refusal(arrival)
+                    cause = f'clock_{refusal}' if refusal else 'too_late' if arrival.late else 'unused'
+                    self._drop(arrival, 'queue_full' if position < excess and not old else cause)

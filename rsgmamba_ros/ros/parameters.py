@@ -1,0 +1,129 @@
+"""The node's parameters: one table with descriptions and ranges, and what becomes of them."""
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+import math
+from typing import Any
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from rsgmamba_ros.ros.qos import INPUT_QOS
+from rsgmamba_ros.vocabulary.errors import ConfigError
+from rsgmamba_ros.vocabulary.images import AUXILIARY_MODALITIES
+
+Value = bool | int | float | str
+
+
+@dataclass(frozen=True)
+class NodeParameter:
+    """One parameter.
+
+    Attributes:
+        default: its value and, by its type, the parameter's type.
+        description: for people, with the unit's meaning.
+        limits: smallest and largest value of a number; None for no limit.
+        choices: allowed strings; empty for any.
+        at_run_time: whether it may be changed while the node is configured.
+    """
+
+    default: Value
+    description: str
+    limits: tuple[float, float] | None = None
+    choices: tuple[str, ...] = ()
+    at_run_time: bool = False
+
+    def descriptor(self) -> ParameterDescriptor:
+        """Give what rclpy and its tools need to show and check the parameter."""
+        descriptor = ParameterDescriptor(description=self.description)
+        if self.choices:
+            descriptor.additional_constraints = f'one of: {", ".join(self.choices)}'
+        if self.limits and isinstance(self.default, float):
+            descriptor.floating_point_range = [FloatingPointRange(from_value=float(self.limits[0]),
+                                                                  to_value=float(self.limits[1]))]
+        elif self.limits:
+            descriptor.integer_range = [IntegerRange(from_value=int(self.limits[0]), to_value=int(self.limits[1]),
+                                                     step=1)]
+        return descriptor
+
+
+_TRANSPORTS = ('auto', 'raw', 'compressed')
+_TRANSPORT = ('sensor_msgs type of the topic: raw (Image), compressed (CompressedImage: JPEG, PNG, compressedDepth), '
+              'auto (compressed if the name of the topic ends in /compressed or /compressedDepth)')
+
+PARAMETERS: Mapping[str, NodeParameter] = {
+    'autostart': NodeParameter(False, 'configure and activate the node when it starts, without a lifecycle manager'),
+    'checkpoint': NodeParameter('', 'file of the network, or the name of a shipped one; empty for the shipped one of '
+                                    'the modality'),
+    'modality': NodeParameter('depth', 'what is segmented together with RGB; must be that of the checkpoint',
+                              choices=tuple(map(str, AUXILIARY_MODALITIES))),
+    'device': NodeParameter('auto', 'torch device: cpu, cuda, cuda:1, ...; auto takes CUDA if there is one'),
+    'precision': NodeParameter('auto', "arithmetic of the network; auto chooses by the device",
+                               choices=('auto', 'float32', 'bfloat16', 'float16')),
+    'queue_size': NodeParameter(1, 'bundles that may wait while the network is busy; the oldest is dropped and '
+                                   'counted', limits=(1, 100)),
+    'input_qos': NodeParameter('sensor_data', 'sensor_data (best effort) matches every publisher; reliable loses no '
+                                              'image, and needs reliable publishers', choices=tuple(INPUT_QOS)),
+    'rgb.transport': NodeParameter('auto', _TRANSPORT, choices=_TRANSPORTS),
+    'auxiliary.transport': NodeParameter('auto', _TRANSPORT, choices=_TRANSPORTS),
+    'max_skew_s': NodeParameter(0.05, 'images belong together up to this difference of their stamps, seconds',
+                                limits=(0.0, 10.0)),
+    'max_wait_s': NodeParameter(0.1, 'a leading image waits at most this long for its partner, seconds',
+                                limits=(0.0, 10.0)),
+    'lead_with_auxiliary': NodeParameter(True, 'go on from the auxiliary images alone while RGB is dead'),
+    'min_signal_quality': NodeParameter(0.1, 'an image of lower quality (frozen, empty, torn) is not used while the '
+                                             'other one is usable', limits=(0.0, 1.0), at_run_time=True),
+    'output_height': NodeParameter(0, "height of label map and confidence, pixels; 0 for the leading image's",
+                                   limits=(0, 8192)),
+    'output_width': NodeParameter(0, "width of label map and confidence, pixels; 0 for the leading image's",
+                                  limits=(0, 8192)),
+    'min_confidence': NodeParameter(0.0, 'pixels of lower confidence are published as unlabelled_value; 0 for none',
+                                    limits=(0.0, 1.0), at_run_time=True),
+    'unlabelled_value': NodeParameter(255, 'value of unlabelled pixels in /segmentation', limits=(0, 255),
+                                      at_run_time=True),
+    'thermal_scale': NodeParameter(math.nan, "temperature = pixel * scale + offset; NaN for the checkpoint's"),
+    'thermal_offset': NodeParameter(math.nan, "temperature = pixel * scale + offset; NaN for the checkpoint's"),
+    'overlay_alpha': NodeParameter(0.5, "weight of the classes' colours in the overlay", limits=(0.0, 1.0),
+                                   at_run_time=True),
+    'diagnostics_period_s': NodeParameter(1.0, 'time between two messages on /diagnostics, seconds',
+                                          limits=(0.1, 60.0)),
+}
+
+
+def declare(node: Node) -> None:
+    """Declare every parameter of the table, with its description and range."""
+    for name, parameter in PARAMETERS.items():
+        node.declare_parameter(name, parameter.default, parameter.descriptor())
+
+
+def values(node: Node) -> dict[str, Any]:
+    """Give the present value of every parameter of the table.
+
+    Raises:
+        ConfigError: one is not of its choices; types and ranges have been rclpy's concern.
+    """
+    present = {name: node.get_parameter(name).value for name in PARAMETERS}
+    problems = [problem for name, value in present.items() if (problem := _choice_problem(name, value))]
+    if problems:
+        raise ConfigError('; '.join(problems))
+    return present
+
+
+def check(changes: Iterable[Parameter], *, is_configured: bool) -> SetParametersResult:
+    """Say whether these changes are allowed now."""
+    for change in changes:
+        if change.name not in PARAMETERS:
+            continue
+        problem = _choice_problem(change.name, change.value)
+        if not problem and is_configured and not PARAMETERS[change.name].at_run_time:
+            problem = f'{change.name} is read when the node is configured: deactivate and clean it up first'
+        if problem:
+            return SetParametersResult(successful=False, reason=problem)
+    return SetParametersResult(successful=True)
+
+
+def _choice_problem(name: str, value: Value) -> str:
+    choices = PARAMETERS[name].choices
+    return f'{name} is {value!r}; expected one of {list(choices)}' if choices and value not in choices else ''

@@ -1,0 +1,82 @@
+"""The node's outputs: label map, confidence, overlay, class names, reliability."""
+from __future__ import annotations
+
+import numpy as np
+from rclpy.lifecycle import LifecycleNode
+from sensor_msgs.msg import Image
+
+from rsgmamba_ros.msg import Reliability
+from rsgmamba_ros.pipeline.postprocessing import overlay
+from rsgmamba_ros.ros.conversions import image_message, reliability_message
+from rsgmamba_ros.ros.qos import LATCHED, overridable, RESULT
+from rsgmamba_ros.vocabulary.images import ImageBundle
+from rsgmamba_ros.vocabulary.labels import LabelSpace
+from rsgmamba_ros.vocabulary.segmentation import Segmentation
+
+try:
+    from vision_msgs.msg import LabelInfo, VisionClass
+except ImportError:  # it has no wheels
+    LabelInfo = None
+
+
+class ResultPublishers:
+    """Publishes segmentations; may be used from one thread at a time.
+
+    Args:
+        node: the publishers are silent while it is not active.
+        labels: classes of the label maps.
+    """
+
+    def __init__(self, node: LifecycleNode, labels: LabelSpace):
+        self._node = node
+        self._labels = labels
+        self._label_map = self._publisher(Image, 'segmentation')
+        self._confidence = self._publisher(Image, 'segmentation/confidence')
+        self._overlay = self._publisher(Image, 'segmentation/overlay')
+        self._reliability = self._publisher(Reliability, 'segmentation/reliability')
+        self._label_info = self._publisher(LabelInfo, 'segmentation/label_info', LATCHED) if LabelInfo else None
+
+    def _publisher(self, message_type: type, topic: str, profile=RESULT):
+        return self._node.create_lifecycle_publisher(message_type, topic, **overridable(profile))
+
+    def publish_labels(self) -> None:
+        """Publish the class names, once for everyone who comes later; without vision_msgs there is nothing to do."""
+        if self._label_info is None:
+            return
+        message = LabelInfo(class_map=[VisionClass(class_id=index, class_name=name)
+                                       for index, name in enumerate(self._labels.names)])
+        message.header.stamp = self._node.get_clock().now().to_msg()
+        self._label_info.publish(message)
+
+    def publish(self, segmentation: Segmentation, bundle: ImageBundle, *, now_ns: int, min_confidence: float,
+                unlabelled_value: int, overlay_alpha: float) -> None:
+        """Publish one result; images that nobody subscribed to are not computed.
+
+        Args:
+            bundle: what the result was made of, for the overlay.
+            now_ns: time by the node's clock, nanoseconds.
+            min_confidence: pixels below it become unlabelled, 0..1.
+            overlay_alpha: weight of the colours, 0..1.
+        """
+        header = {'stamp_ns': segmentation.stamp_ns, 'frame_id': segmentation.frame_id}
+        label_map = with_unlabelled(segmentation, min_confidence, unlabelled_value)
+        self._label_map.publish(image_message(label_map, 'mono8', **header))
+        self._reliability.publish(reliability_message(segmentation, now_ns=now_ns))
+        if self._confidence.get_subscription_count():
+            self._confidence.publish(image_message(segmentation.confidence, 'mono8', **header))
+        if self._overlay.get_subscription_count():
+            painted = overlay(bundle.leading_image.pixels, label_map, self._labels, alpha=overlay_alpha)
+            self._overlay.publish(image_message(painted, 'rgb8', **header))
+
+    def destroy(self) -> None:
+        """Take the topics back."""
+        for publisher in (self._label_map, self._confidence, self._overlay, self._reliability, self._label_info):
+            if publisher is not None:
+                self._node.destroy_lifecycle_publisher(publisher)
+
+
+def with_unlabelled(segmentation: Segmentation, min_confidence: float, unlabelled_value: int) -> np.ndarray:
+    """Give the label map, (H, W) uint8, with `unlabelled_value` where the confidence is below a minimum (0..1)."""
+    if min_confidence <= 0:
+        return segmentation.label_map
+    return np.where(segmentation.confidence < min_confidence * 255, np.uint8(unlabelled_value), segmentation.label_map)

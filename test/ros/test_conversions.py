@@ -23,7 +23,8 @@ from rsgmamba_ros.vocabulary.segmentation import ModalityReliability, Segmentati
 STAMP_NS = 1_700_000_000_123_456_789
 ENCODINGS = {
     'rgb8': (Modality.RGB, np.uint8, 3), 'mono8': (Modality.THERMAL, np.uint8, 1),
-    'mono16': (Modality.DEPTH, np.uint16, 1), '16UC1': (Modality.DEPTH, np.uint16, 1), '32FC1': (Modality.DEPTH, np.float32, 1),
+    'mono16': (Modality.DEPTH, np.uint16, 1), '16UC1': (Modality.DEPTH, np.uint16, 1),
+    '32FC1': (Modality.DEPTH, np.float32, 1),
 }
 
 

@@ -55,11 +55,11 @@ class VMambaEncoder(nn.Module):
         self.patch_embed = nn.Sequential(
             nn.Conv2d(3, stem, 3, stride=2, padding=1), to_channels_last(), nn.LayerNorm(stem), to_channels_first(),
             nn.GELU(), nn.Conv2d(stem, dims[0], 3, stride=2, padding=1), to_channels_last(), nn.LayerNorm(dims[0]))
-        rates = torch.linspace(0, drop_path, sum(depths)).split(depths)
+        rates = iter(drop_path * block / max(sum(depths) - 1, 1) for block in range(sum(depths)))
         self.layers = nn.ModuleList()
-        for stage, (dim, stage_rates) in enumerate(zip(dims, rates)):
-            blocks = [VSSBlock(dim, states=states, ratio=ratio, mlp_ratio=mlp_ratio, drop_path=float(rate))
-                      for rate in stage_rates]
+        for stage, (dim, depth) in enumerate(zip(dims, depths)):
+            blocks = [VSSBlock(dim, states=states, ratio=ratio, mlp_ratio=mlp_ratio, drop_path=next(rates))
+                      for _ in range(depth)]
             following = dims[stage + 1] if stage + 1 < len(dims) else None
             downsample = None if following is None else nn.Sequential(
                 to_channels_first(), nn.Conv2d(dim, following, 3, stride=2, padding=1), to_channels_last(),

@@ -117,8 +117,9 @@ class RSGMB(nn.Module):
         for modality, feature in features.items():
             inner[modality], branch[modality] = self.streams[modality].expand(feature)
         own = {modality: self.own_gates[modality](value).float() for modality, value in inner.items()}
-        trust = {modality: F.logsigmoid(logit) + F.logsigmoid(reliability_logits[modality].detach())[:, None, None, None]
-                 for modality, logit in own.items()}
+        known = {modality: F.logsigmoid(logit.detach())[:, None, None, None]
+                 for modality, logit in reliability_logits.items()}
+        trust = {modality: F.logsigmoid(logit) + known[modality] for modality, logit in own.items()}
         shares = self._shares(inner, trust)
         read_out = {}
         for modality, value in inner.items():

@@ -48,7 +48,7 @@ class AugmentationConfig:
     """How training samples vary.
 
     Attributes:
-        min_scale: smallest enlargement of the image before the crop.
+        min_scale: smallest enlargement of the image, before failures and crop.
         max_scale: largest enlargement.
         flip: probability of a left-right flip.
         colour: largest relative change of brightness, contrast and saturation, RGB only.
@@ -57,7 +57,7 @@ class AugmentationConfig:
     min_scale: float = 0.5
     max_scale: float = 1.25
     flip: float = 0.5
-    colour: float = 0.2
+    colour: float = 0.1
 
     def __post_init__(self) -> None:
         if not 0 < self.min_scale <= self.max_scale:
@@ -66,44 +66,54 @@ class AugmentationConfig:
             raise ConfigError('flip must lie in 0..1 and colour in 0..1 (1 excluded)')
 
 
-def augment(sample: Sample, height: int, width: int, config: AugmentationConfig, *, rng: np.random.Generator,
-            ignore_index: int) -> Sample:
-    """Scale, crop to (height, width), flip and recolour; the earlier images get the same crop.
-
-    A scene that has become smaller than the crop is set into invalid depth, black RGB and ignored labels.
-    """
+def vary(sample: Sample, config: AugmentationConfig, *, rng: np.random.Generator) -> Sample:
+    """Scale, flip and recolour a sample; its earlier images in the same way."""
     scale = float(np.exp(rng.uniform(np.log(config.min_scale), np.log(config.max_scale))))
     rows, columns = (max(1, round(side * scale)) for side in sample.label_map.shape)
-    top, left = (rng.integers(min(0, size - side), max(0, size - side) + 1)
-                 for size, side in ((rows, height), (columns, width)))
     flip = rng.random() < config.flip
     gains = 1 + rng.uniform(-config.colour, config.colour, 3)
 
     def varied(item: Sample) -> Sample:
-        return replace(
-            item, rgb=_recolour(_window(item.rgb, rows, columns, top, left, height, width, flip, 0), gains),
-            auxiliary=_window(item.auxiliary, rows, columns, top, left, height, width, flip, np.nan),
-            label_map=_window(item.label_map, rows, columns, top, left, height, width, flip, ignore_index))
+        return replace(item, rgb=_recolour(_scaled(item.rgb, rows, columns, flip), gains),
+                       auxiliary=_scaled(item.auxiliary, rows, columns, flip),
+                       label_map=_scaled(item.label_map, rows, columns, flip))
 
     earlier = varied(sample.earlier) if sample.earlier is not None else None
     return replace(varied(sample), earlier=earlier)
 
 
-def _window(image: np.ndarray, rows: int, columns: int, top: int, left: int, height: int, width: int, flip: bool,
-            blank: float) -> np.ndarray:
-    """Resize to (rows, columns), then cut (height, width) from (top, left), which may be negative."""
+def _scaled(image: np.ndarray, rows: int, columns: int, flip: bool) -> np.ndarray:
     if image.shape[:2] != (rows, columns):
-        smooth = image.ndim == 3
-        shrink = rows < image.shape[0]
-        method = (cv2.INTER_AREA if shrink else cv2.INTER_LINEAR) if smooth else cv2.INTER_NEAREST
-        image = cv2.resize(image, (columns, rows), interpolation=method)
-    cut = image[max(top, 0):top + height, max(left, 0):left + width]
-    if cut.shape[:2] != (height, width):
-        whole = np.full((height, width, *image.shape[2:]), blank, image.dtype)
-        above, beside = max(-top, 0), max(-left, 0)
-        whole[above:above + cut.shape[0], beside:beside + cut.shape[1]] = cut
-        cut = whole
-    return np.ascontiguousarray(cut[:, ::-1] if flip else cut)
+        smooth = cv2.INTER_AREA if rows < image.shape[0] else cv2.INTER_LINEAR
+        image = cv2.resize(image, (columns, rows), interpolation=smooth if image.ndim == 3 else cv2.INTER_NEAREST)
+    return np.ascontiguousarray(image[:, ::-1]) if flip else image
+
+
+@dataclass(frozen=True)
+class Window:
+    """A rectangle to cut from an image; where it reaches beyond the image, it is blank."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def cut(self, image: np.ndarray, *, blank: float) -> np.ndarray:
+        """The part of the image in the window, C-contiguous; `blank` fills what lies outside the image."""
+        part = image[max(self.top, 0):self.top + self.height, max(self.left, 0):self.left + self.width]
+        if part.shape[:2] == (self.height, self.width):
+            return np.ascontiguousarray(part)
+        whole = np.full((self.height, self.width, *image.shape[2:]), blank, image.dtype)
+        above, beside = max(-self.top, 0), max(-self.left, 0)
+        whole[above:above + part.shape[0], beside:beside + part.shape[1]] = part
+        return whole
+
+
+def draw_window(shape: tuple[int, int], height: int, width: int, *, rng: np.random.Generator) -> Window:
+    """A random window that lies in the image, or holds it where the image is smaller."""
+    top, left = (int(rng.integers(min(0, size - side), max(0, size - side) + 1))
+                 for size, side in zip(shape, (height, width)))
+    return Window(top, left, height, width)
 
 
 def _recolour(rgb: np.ndarray, gains: np.ndarray) -> np.ndarray:

@@ -3,7 +3,9 @@ from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor
 import json
+import os
 from pathlib import Path
+import shutil
 
 import numpy as np
 from tqdm import tqdm
@@ -70,9 +72,11 @@ def _is_complete(folder: Path) -> bool:
 
 
 def _render_all(folder: Path, auxiliary: Modality, seeds: range, height: int, width: int, processes: int) -> None:
+    # Two trainings that start together render apart; whoever is first gives the folder its name.
+    unfinished = folder.with_name(f'{folder.name}.{os.getpid()}')
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        arrays = {name: np.lib.format.open_memmap(folder / f'{name}.npy', mode='w+', dtype=dtype,
+        unfinished.mkdir(parents=True, exist_ok=True)
+        arrays = {name: np.lib.format.open_memmap(unfinished / f'{name}.npy', mode='w+', dtype=dtype,
                                                   shape=(2 * len(seeds), height, width, *extra))
                   for name, (dtype, extra) in _LAYOUT.items()}
     except OSError as error:
@@ -87,7 +91,12 @@ def _render_all(folder: Path, auxiliary: Modality, seeds: range, height: int, wi
                     arrays[name][2 * room + moment] = image
     for array in arrays.values():
         array.flush()
-    (folder / 'complete.json').write_text(json.dumps({'version': CACHE_VERSION}))
+    (unfinished / 'complete.json').write_text(json.dumps({'version': CACHE_VERSION}))
+    if _is_complete(folder):
+        shutil.rmtree(unfinished)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+        unfinished.rename(folder)
 
 
 def render_room(auxiliary: Modality, seed: int, height: int,

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from rsgmamba_ros.data.samples import augment, Dataset
+from rsgmamba_ros.data.samples import Dataset, draw_window, vary, Window
 from rsgmamba_ros.pipeline.preprocessing import network_input
-from rsgmamba_ros.training.config import Inputs, TrainingConfig
+from rsgmamba_ros.training.config import TrainingConfig
 from rsgmamba_ros.training.failures import FailedSample, inflict
 from rsgmamba_ros.training.loss import Targets
 from rsgmamba_ros.vocabulary.images import Modality
@@ -43,33 +43,33 @@ class TrainingSamples:
         step, position = index
         rng = np.random.default_rng([self.config.seed, step, position])
         phase = self.config.phase_at(step)
-        sample = augment(self.dataset[int(rng.integers(len(self.dataset)))], phase.height, phase.width,
-                         self.config.augmentation, rng=rng, ignore_index=self.dataset.labels.ignore_index)
-        failed = inflict(sample, self.config.auxiliary, self.config.failures, rng=rng)
-        return _arrays(restrict(failed, self.config.inputs), sample.label_map, self.config)
+        sample = vary(self.dataset[int(rng.integers(len(self.dataset)))], self.config.augmentation, rng=rng)
+        # The whole image fails, then it is cut: severities are stated for whole images.
+        failed = restrict(inflict(sample, self.config.auxiliary, self.config.failures, rng=rng), self.config.used)
+        window = draw_window(sample.label_map.shape, phase.height, phase.width, rng=rng)
+        label_map = window.cut(sample.label_map, blank=self.dataset.labels.ignore_index)
+        return {'label_map': label_map.astype(np.int64), **_arrays(failed, window, self.config)}
 
 
-def restrict(failed: FailedSample, inputs: Inputs) -> FailedSample:
-    """Make a sample one of a single-modality network: the other one is never there."""
-    if inputs is Inputs.BOTH:
+def restrict(failed: FailedSample, used: tuple[Modality, ...]) -> FailedSample:
+    """Make a sample one for a single-modality network: its modality is always there, the other one never."""
+    if len(used) > 1:
         return failed
-    wanted = inputs is Inputs.RGB_ONLY
-    available = {modality: (modality is Modality.RGB) == wanted for modality in failed.available}
-    return replace(failed, available=available)
+    return replace(failed, available={modality: modality in used for modality in failed.available})
 
 
-def _arrays(failed: FailedSample, label_map: np.ndarray, config: TrainingConfig) -> dict[str, np.ndarray]:
-    height, width = label_map.shape
-    size = replace(config.preprocessing, height=height, width=width)
+def _arrays(failed: FailedSample, window: Window, config: TrainingConfig) -> dict[str, np.ndarray]:
+    size = replace(config.preprocessing, height=window.height, width=window.width)
     modalities = tuple(failed.values)
-    images = np.zeros((len(modalities), 3, height, width), np.float32)
+    images = np.zeros((len(modalities), 3, window.height, window.width), np.float32)
     for index, modality in enumerate(modalities):
         if failed.available[modality]:
-            images[index] = network_input(failed.values[modality], modality, size)
-    return {'images': images, 'label_map': label_map.astype(np.int64),
-            'available': np.array([failed.available[modality] for modality in modalities]),
+            values = window.cut(failed.values[modality], blank=0 if modality is Modality.RGB else np.nan)
+            images[index] = network_input(values, modality, size)
+    maps = [window.cut(failed.reliability_map[modality], blank=1) for modality in modalities]
+    return {'images': images, 'available': np.array([failed.available[modality] for modality in modalities]),
             'reliability': np.array([failed.reliability[modality] for modality in modalities], np.float32),
-            'reliability_map': np.stack([failed.reliability_map[modality] for modality in modalities])}
+            'reliability_map': np.stack(maps)}
 
 
 def training_batches(dataset: Dataset, config: TrainingConfig, *, first_step: int, rank: int = 0,

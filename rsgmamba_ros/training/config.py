@@ -2,24 +2,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from rsgmamba_ros.data.samples import AugmentationConfig
+from rsgmamba_ros.network.fusion import FUSIONS
 from rsgmamba_ros.pipeline.preprocessing import PreprocessingConfig, STRIDE
 from rsgmamba_ros.training.failures import FailureConfig
 from rsgmamba_ros.training.loss import LossConfig
 from rsgmamba_ros.vocabulary.errors import ConfigError
 from rsgmamba_ros.vocabulary.images import AUXILIARY_MODALITIES, Modality
-
-
-class Inputs(str, Enum):
-    """Which modalities the network is trained with; one alone makes the rivals of the fused network."""
-
-    BOTH = 'both'
-    RGB_ONLY = 'rgb_only'
-    X_ONLY = 'x_only'
 
 
 @dataclass(frozen=True)
@@ -55,7 +47,8 @@ class TrainingConfig:
 
     Attributes:
         preset: name in `network.presets.PRESETS`.
-        network: fields of the preset's configuration to replace, such as `fusion`.
+        fusion: key of `network.fusion.FUSIONS`: what this package is about, or one of its rivals.
+        network: fields of the preset's configuration to replace.
         learning_rate: its peak.
         ema_decay: of the averaged weights, which are the ones that are kept.
         precision: of the forward pass: `float32` or `bfloat16`.
@@ -69,8 +62,8 @@ class TrainingConfig:
     phases: tuple[Phase, ...]
     synthetic: SyntheticData | None = None
     preset: str = 'nano'
+    fusion: str = 'rsgmb'
     network: dict[str, Any] = field(default_factory=dict)
-    inputs: Inputs = Inputs.BOTH
     preprocessing: PreprocessingConfig = field(default_factory=PreprocessingConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     failures: FailureConfig = field(default_factory=FailureConfig)
@@ -95,12 +88,20 @@ class TrainingConfig:
         if self.auxiliary not in AUXILIARY_MODALITIES:
             expected = [str(modality) for modality in AUXILIARY_MODALITIES]
             raise ConfigError(f'auxiliary is {self.auxiliary}; expected one of {expected}')
+        if self.fusion not in FUSIONS:
+            raise ConfigError(f'fusion is {self.fusion!r}; expected one of {sorted(FUSIONS)}')
         if not self.phases:
             raise ConfigError('phases is empty; a training has at least one')
         if self.precision not in ('float32', 'bfloat16'):
             raise ConfigError(f"precision is {self.precision!r}; train in 'float32' or 'bfloat16'")
         if not 0 <= self.ema_decay < 1:
             raise ConfigError(f'ema_decay is {self.ema_decay}; it must lie in 0..1, 1 excluded')
+
+    @property
+    def used(self) -> tuple[Modality, ...]:
+        """The modalities that the network looks at: both, or one for the rivals that have only that."""
+        modalities = (Modality.RGB, self.auxiliary)
+        return tuple(modalities[index] for index in FUSIONS[self.fusion].modalities)
 
     @property
     def steps(self) -> int:

@@ -11,6 +11,9 @@ from rsgmamba_ros.training.loss import TARGET_OF_SEVERITY
 from rsgmamba_ros.vocabulary.errors import ConfigError
 from rsgmamba_ros.vocabulary.images import Modality
 
+#: Severity of an image that is as late as `Sample.earlier`: about 10 to 30 images.
+EARLIER_SEVERITY = 3
+
 
 @dataclass(frozen=True)
 class FailureConfig:
@@ -77,7 +80,7 @@ def _draw_corrupted(modalities: tuple[Modality, ...], config: FailureConfig,
 def _corrupted(sample: Sample, modality: Modality, rng: np.random.Generator) -> tuple[np.ndarray, float, np.ndarray]:
     families = training_families(modality, has_earlier=sample.earlier is not None)
     family = families[rng.integers(len(families))]
-    severity = int(rng.integers(1, 6))
+    severity = EARLIER_SEVERITY if FAMILIES[family].needs_previous else int(rng.integers(1, 6))
     image = sample.rgb if modality is Modality.RGB else sample.auxiliary
     previous = None
     if sample.earlier is not None:
@@ -91,7 +94,10 @@ def _corrupted(sample: Sample, modality: Modality, rng: np.random.Generator) -> 
 
 
 def training_families(modality: Modality, *, has_earlier: bool) -> list[str]:
-    """Names of the families that may spoil a modality in training, sorted."""
+    """Names of the families that may spoil a modality in training, sorted.
+
+    A missing image is not corrupted but unavailable, and in one moment a frozen image is a late one.
+    """
     return sorted(name for name, family in FAMILIES.items()
-                  if modality in family.modalities and not family.held_out and name != 'missing'
-                  and (has_earlier or not family.temporal))
+                  if modality in family.modalities and not family.held_out and name not in ('missing', 'frozen')
+                  and (has_earlier or not family.needs_previous))

@@ -16,16 +16,13 @@ from rsgmamba_ros.network.presets import create_network
 from rsgmamba_ros.training.averaging import AveragedNetwork
 from rsgmamba_ros.training.batches import Batch, training_batches
 from rsgmamba_ros.training.calibration import fit_calibration
-from rsgmamba_ros.training.config import Inputs, TrainingConfig
+from rsgmamba_ros.training.config import TrainingConfig
 from rsgmamba_ros.training.distributed import join_processes
 from rsgmamba_ros.training.loss import loss_parts, total_loss
 from rsgmamba_ros.training.schedule import learning_rate_factor, parameter_groups
 from rsgmamba_ros.training.training_log import TrainingLog
 from rsgmamba_ros.training.validation import reliability_logits, validate
 from rsgmamba_ros.vocabulary.errors import CheckpointError
-from rsgmamba_ros.vocabulary.images import Modality
-
-USED = {Inputs.BOTH: (0, 1), Inputs.RGB_ONLY: (0,), Inputs.X_ONLY: (1,)}
 
 
 class Trainer:
@@ -44,14 +41,13 @@ class Trainer:
             torch.set_num_threads(config.threads)
         self.processes, self.device = join_processes(config.device)
         torch.manual_seed(config.seed)
-        self.network = create_network(config.preset, classes=len(dataset.labels), **config.network).to(self.device)
+        self.network = create_network(config.preset, classes=len(dataset.labels), fusion=config.fusion,
+                                      **config.network).to(self.device)
         self.average = AveragedNetwork(self.network, decay=config.ema_decay)
         groups = parameter_groups(self.network, weight_decay=config.weight_decay)
         self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.999))
         weights = config.loss.class_weights
         self.class_weights = torch.tensor(weights, device=self.device) if weights else None
-        modalities = (Modality.RGB, config.auxiliary)
-        self.used = tuple(modalities[index] for index in USED[config.inputs])
         self.folder.mkdir(parents=True, exist_ok=True)
         self.step = 0
         self.trained_s = 0.0
@@ -119,7 +115,7 @@ class Trainer:
             self.log.add('train', self.step, {**numbers, 'learning_rate': self.optimizer.param_groups[0]['lr']})
             bar.set_postfix(loss=f'{numbers["loss_labels"]:.3f}', reliability=f'{numbers["loss_reliability"]:.3f}')
         if self.step % config.validate_every == 0 or self.step == config.steps:
-            scores = validate(self.average.network, self.validation, config.preprocessing, used=self.used, limit=32)
+            scores = validate(self.average.network, self.validation, config.preprocessing, used=config.used, limit=32)
             self.log.add('validation', self.step, scores)
             self.log.draw_curves()
             tqdm.write(f'step {self.step}: ' + ', '.join(f'{name} {value:.3f}' for name, value in scores.items()))
@@ -150,11 +146,11 @@ class Trainer:
     def _finish(self) -> None:
         network = self.average.network
         calibration = {}
-        for modality in self.used:
+        for modality in self.config.used:
             logits, severities = reliability_logits(network, self.validation, self.config.preprocessing, modality,
                                                     limit=self.config.calibration_samples, seed=self.config.seed)
             calibration[modality.value] = fit_calibration(logits, severities)
-        scores = validate(network, self.validation, self.config.preprocessing, used=self.used, limit=64)
+        scores = validate(network, self.validation, self.config.preprocessing, used=self.config.used, limit=64)
         info = {'config': repr(self.config), 'seed': self.config.seed, 'steps': self.step,
                 'trained_s': round(self.trained_s), 'validation': scores}
         checkpoint = Checkpoint(network=network, labels=self.dataset.labels, auxiliary=self.config.auxiliary,

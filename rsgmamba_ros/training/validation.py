@@ -81,13 +81,12 @@ def reliability_logits(network: RSGMamba, dataset: Dataset, preprocessing: Prepr
     network.eval()
     for sample in spread(dataset, limit):
         clean = sample_values(sample, dataset.auxiliary)
-        families = training_families(modality, has_earlier=sample.earlier is not None)
+        families = training_families(modality, has_earlier=False)
         for severity in (0, 0, 1, 2, 3, 4, 5):
             values = dict(clean)
             if severity:
-                previous = sample_values(sample.earlier, dataset.auxiliary)[modality] if sample.earlier else None
                 family = families[rng.integers(len(families))]
-                values[modality], _ = corrupt(clean[modality], family, severity, rng=rng, previous=previous)
+                values[modality], _ = corrupt(clean[modality], family, severity, rng=rng)
             _, output = predict(network, values, preprocessing, modalities=modalities)
             logits.append(float(output.reliability_logits[0, column]))
             severities.append(severity)

@@ -74,9 +74,14 @@ class ImageStream:
         lowest = self._reference.clock.lowest_lag_ns
         return None if lowest is None else arrival.lag_ns - lowest
 
+    @property
+    def correction_ns(self) -> int:
+        """What to add to a stamp: 0 unless the clock is at fault and estimation was asked for."""
+        return self._comparison.correction_ns
+
     def true_stamp_ns(self, arrival: Arrival) -> int:
-        """Stamp on the reference clock: corrected if a fault is there and estimation was asked for."""
-        return arrival.stamp_ns + self._comparison.correction_ns
+        """Stamp on the reference clock."""
+        return arrival.stamp_ns + self.correction_ns
 
     def refusal(self, arrival: Arrival, skew_ns: int = 0) -> str:
         """Why an image must not be paired; empty if it may be."""
@@ -90,7 +95,7 @@ class ImageStream:
 
     def slowest_lag_ns(self, limit_ns: int) -> int | None:
         """Lag of the slowest usual delivery, on the reference clock; None before the first image."""
-        correction = self._comparison.correction_ns
+        correction = self.correction_ns
         below = NS_PER_S << 40
         if self._reference is not None:
             lowest = self._reference.clock.lowest_lag_ns

@@ -23,68 +23,18 @@ from __future__ import annotations
 
 from bisect import insort
 from collections import Counter, deque
-from dataclasses import dataclass, field
 
 from rsgmamba_ros.pipeline.clock_comparison import ClockComparison
 from rsgmamba_ros.pipeline.image_stream import Arrival, ImageStream
+from rsgmamba_ros.pipeline.pairing import Pairing
 from rsgmamba_ros.pipeline.stream_clock import NS_PER_S
-from rsgmamba_ros.vocabulary.errors import ConfigError
+from rsgmamba_ros.pipeline.synchroniser_config import SynchroniserConfig
 from rsgmamba_ros.vocabulary.images import BundleSlot, ImageBundle, Modality, Presence, StampedImage
 
-#: How long after the first image a stream that has not come yet is waited for.
-STARTUP_NS = NS_PER_S
+__all__ = ['Synchroniser', 'SynchroniserConfig']
 
 #: How long an event (a jump back, a dropped image) stays among the reports.
 EVENT_NS = NS_PER_S
-
-
-@dataclass(frozen=True)
-class SynchroniserConfig:
-    """How images are brought together.
-
-    Attributes:
-        leader: whose images lead, and whose clock is the measure.
-        modalities: all streams, the leader among them.
-        max_skew_s: largest distance of two stamps in a pair, inclusive.
-        max_wait_s: longest that a leading image is held for its partners.
-        max_delay_s: largest difference of two streams' delivery; more is taken for a fault of a clock, and an
-            image that late is not paired. Above the jitter of delivery, below the offsets to be found.
-        wait_factor: how many times a partner's slowest recent delivery is waited for, within `max_wait_s`.
-        revive_images: images in a row after which a stream that was silent is trusted to be back.
-        queue_size: images of a stream that are kept for bundles to come.
-        lead_with_auxiliary: whether an auxiliary leads while the leader is silent.
-        clock_offset_s: known error of a modality's stamps, subtracted from them.
-        estimate_clock_offset: correct a fault of a clock by what arrivals say, instead of refusing to pair.
-            The estimate assumes equal delivery, so it is as wrong as the deliveries differ.
-    """
-
-    leader: Modality = Modality.RGB
-    modalities: tuple[Modality, ...] = (Modality.RGB, Modality.DEPTH)
-    max_skew_s: float = 0.05
-    max_wait_s: float = 0.1
-    max_delay_s: float = 0.15
-    wait_factor: float = 1.5
-    revive_images: int = 3
-    queue_size: int = 32
-    lead_with_auxiliary: bool = True
-    clock_offset_s: dict[Modality, float] = field(default_factory=dict)
-    estimate_clock_offset: bool = False
-
-    def __post_init__(self) -> None:
-        if self.leader not in self.modalities or len(set(self.modalities)) != len(self.modalities):
-            raise ConfigError(f'modalities {[str(m) for m in self.modalities]} must be different and hold the leader '
-                              f'{str(self.leader)!r}')
-        for name in ('max_skew_s', 'max_wait_s', 'wait_factor'):
-            if not 0 <= getattr(self, name) < 1e6:
-                raise ConfigError(f'{name} is {getattr(self, name)!r}; it must be 0 or more')
-        if not self.max_skew_s < self.max_delay_s < 1e6:
-            raise ConfigError(f'max_delay_s is {self.max_delay_s!r}; it must be above max_skew_s ({self.max_skew_s!r})')
-        for name in ('revive_images', 'queue_size'):
-            if getattr(self, name) < 1:
-                raise ConfigError(f'{name} is {getattr(self, name)!r}; it must be 1 or more')
-        unknown = [str(modality) for modality in self.clock_offset_s if modality not in self.modalities]
-        if unknown:
-            raise ConfigError(f'clock_offset_s names {unknown}, which are not among the modalities')
 
 
 class Synchroniser:
@@ -102,6 +52,7 @@ class Synchroniser:
         self._max_skew = round(config.max_skew_s * NS_PER_S)
         self._max_wait = round(config.max_wait_s * NS_PER_S)
         self._max_delay = round(config.max_delay_s * NS_PER_S)
+        self._pairing = Pairing(config)
         self._events: deque[tuple[int, str]] = deque(maxlen=8)
         self._forget()
 
@@ -246,7 +197,7 @@ class Synchroniser:
 
     def _leadable(self, modality: Modality) -> list[Arrival]:
         stream, active = self._streams[modality], self._streams[self.active]
-        half = self._reach_ns(stream, active)
+        half = self._pairing.reach_ns(stream, active)
         if stream.fault or active.fault:
             last = active.clock.last_received_ns
             return [arrival for arrival in stream.queue if last is None or arrival.received_ns > last + half]
@@ -280,8 +231,6 @@ class Synchroniser:
             self._streams[modality].queue.remove(arrival)
             insort(self._pending, arrival, key=lambda lead: lead.stamp_ns)
 
-    # When a bundle leaves
-
     def _release(self) -> list[ImageBundle]:
         bundles = []
         self._choose_leader()
@@ -295,28 +244,13 @@ class Synchroniser:
         head = self._pending[0]
         if head.fault:
             return head.received_ns
-        return min(hard, max(self._ready_ns(head, stream) for stream in self._streams.values()))
-
-    def _ready_ns(self, lead: Arrival, stream: ImageStream) -> int:
-        """When a leading image need no longer be held for one stream."""
-        own = self._streams[lead.modality]
-        longest = lead.received_ns + self._max_wait
-        if stream is own:
-            return longest if self._awaits_older(lead, own) else lead.received_ns
-        if not self._is_expected(stream) or stream.fault or own.refusal(lead):
-            return lead.received_ns
-        partner, skew = self._partner(lead, stream)
-        if partner is not None and abs(skew) <= self._reach_ns(own, stream):
-            return lead.received_ns
-        if self._has_passed(lead, stream):
-            return lead.received_ns
-        slowest = stream.slowest_lag_ns(self._max_delay)
-        if slowest is None or stream.clock.period_ns is None:
-            return longest
-        half = self._reach_ns(own, stream)
-        delay = slowest - (lead.received_ns - own.true_stamp_ns(lead)) + half
-        wait = max(round(self.config.wait_factor * delay), half // 2)
-        return min(longest, lead.received_ns + wait)
+        own = self._streams[head.modality]
+        if self._awaits_older(head, own):
+            return hard
+        partners = [stream for stream in self._streams.values() if stream is not own]
+        ready = [self._pairing.ready_ns(head, own, stream, now_ns=self._now, started_ns=self._started_ns)
+                 for stream in partners]
+        return min(hard, max(ready, default=head.received_ns))
 
     def _awaits_older(self, lead: Arrival, own: ImageStream) -> bool:
         # A stream that delivers out of order may still fill the gap before this image.
@@ -324,47 +258,6 @@ class Synchroniser:
             return False
         return 2 * (lead.stamp_ns - self._last_lead_ns) > 3 * own.clock.period_ns
 
-    def _is_expected(self, stream: ImageStream) -> bool:
-        clock = stream.clock
-        dead = clock.is_dead(self._now)
-        if clock.streak >= self.config.revive_images and not dead:
-            return True
-        starting = self._now < self._started_ns + STARTUP_NS
-        return starting and (clock.last_received_ns is None or not dead)
-
-    def _has_passed(self, lead: Arrival, stream: ImageStream) -> bool:
-        """Whether a stream in order can bring no more image near this stamp."""
-        clock, own = stream.clock, self._streams[lead.modality]
-        if not clock.in_order or clock.newest_stamp_ns is None or clock.period_ns is None:
-            return False
-        slack = self._reach_ns(own, stream) // 2
-        correction = own.true_stamp_ns(lead) - stream.true_stamp_ns(lead)
-        return clock.newest_stamp_ns + clock.period_ns - slack > lead.stamp_ns + correction + self._newer_ns(own)
-
-    # Which image is the partner
-
-    def _partner(self, lead: Arrival, stream: ImageStream) -> tuple[Arrival | None, int]:
-        own = self._streams[lead.modality]
-        if own.refusal(lead):
-            return None, 0
-        best, best_skew = None, 0
-        for arrival in stream.queue:
-            skew = stream.true_stamp_ns(arrival) - own.true_stamp_ns(lead)
-            near = -self._max_skew <= skew <= self._newer_ns(own)
-            if near and (best is None or abs(skew) < abs(best_skew)) and not stream.refusal(arrival, skew) \
-                    and not own.refusal(lead, skew):
-                best, best_skew = arrival, skew
-        return best, best_skew
-
-    def _newer_ns(self, own: ImageStream) -> int:
-        # Five eighths of a period: half, and some jitter. Beyond that the next leading image is nearer.
-        period = own.clock.period_ns
-        return self._max_skew if period is None else min(self._max_skew, period * 5 // 8)
-
-    def _reach_ns(self, one: ImageStream, other: ImageStream) -> int:
-        """Skew up to which no better partner can be hoped for: half the shorter period, and some jitter."""
-        periods = [stream.clock.period_ns for stream in (one, other) if stream.clock.period_ns is not None]
-        return min(periods) * 9 // 16 if periods else self._max_skew // 8
 
     # What a bundle says
 
@@ -383,28 +276,14 @@ class Synchroniser:
         return ImageBundle(lead.modality, slots, self._now, tuple(self._reports() + reports))
 
     def _slot(self, lead: Arrival, stream: ImageStream, reports: list[str]) -> BundleSlot:
-        partner, skew = (None, 0) if lead.fault else self._partner(lead, stream)
+        own = self._streams[lead.modality]
+        partner, skew = self._pairing.partner(lead, own, stream)
         if partner is None:
-            presence, reason = self._absence(lead, stream)
+            presence, reason = self._pairing.absence(lead, own, stream, now_ns=self._now)
             return BundleSlot(presence, age_s=self._age_s(stream), reason=reason)
         stream.queue.remove(partner)
-        own = self._streams[lead.modality]
         reports += [text for text in (stream.pair_doubt(partner, skew), own.pair_doubt(lead, skew)) if text]
         return BundleSlot(Presence.PRESENT, partner.image, skew / NS_PER_S, self._age_s(stream))
-
-    def _absence(self, lead: Arrival, stream: ImageStream) -> tuple[Presence, str]:
-        silence = stream.clock.silence_ns(self._now)
-        if silence is None:
-            return Presence.MISSING, 'never received: check the name of the topic and its QoS'
-        if stream.clock.is_dead(self._now):
-            return Presence.MISSING, f'stopped {silence / NS_PER_S:.2f} s ago'
-        fault = stream.fault or lead.fault or self._streams[lead.modality].refusal(lead)
-        if fault:
-            return Presence.STALE, f'stamps cannot be compared: {fault.replace("_", " ")}'
-        if self._has_passed(lead, stream):
-            return Presence.MISSING, f'has no unused image within {self.config.max_skew_s:g} s'
-        waited = (self._now - lead.received_ns) / NS_PER_S
-        return Presence.LATE, f'had not come {waited:.2f} s after the leading image'
 
     def _age_s(self, stream: ImageStream) -> float | None:
         silence = stream.clock.silence_ns(self._now)

@@ -4,7 +4,7 @@ No deadline, liveliness or lifespan is asked for: a publisher that offers none w
 """
 from __future__ import annotations
 
-from copy import deepcopy
+from copy import copy
 
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -40,4 +40,4 @@ __all__ = ['INPUT_QOS', 'LATCHED', 'RELIABLE', 'RESULT', 'SENSOR_DATA', 'Subscri
 def overridable(profile: QoSProfile) -> dict:
     """Keyword arguments that let the user change a profile by the parameters `qos_overrides.<topic>...`."""
     # A copy: rclpy writes the overrides into the profile that it is given.
-    return {'qos_profile': deepcopy(profile), 'qos_overriding_options': QoSOverridingOptions.with_default_policies()}
+    return {'qos_profile': copy(profile), 'qos_overriding_options': QoSOverridingOptions.with_default_policies()}

@@ -1,0 +1,149 @@
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import torch
+
+from rsgmamba_ros.network.checkpoint import Checkpoint, save_checkpoint
+from rsgmamba_ros.network.presets import create_network
+from rsgmamba_ros.pipeline.inference import calibrated_reliability, choose_device, choose_precision, Engine
+from rsgmamba_ros.pipeline.preprocessing import PreprocessingConfig
+from rsgmamba_ros.pipeline.segmenter import Segmenter, SegmenterConfig
+from rsgmamba_ros.vocabulary.errors import BackendUnavailableError, ConfigError, ImageError
+from rsgmamba_ros.vocabulary.images import BundleSlot, ImageBundle, Modality, Presence, StampedImage
+from rsgmamba_ros.vocabulary.labels import LabelSpace
+
+RGB, DEPTH, THERMAL = Modality
+
+
+@pytest.fixture(scope='module')
+def checkpoint() -> Checkpoint:
+    torch.manual_seed(0)
+    network = create_network('nano', classes=3, dims=(8, 8, 16, 16), depths=(1, 1, 1, 1), decoder_width=8).eval()
+    calibration = {'rgb': {'x': [-8, 8], 'y': [0.2, 1.0]}}
+    return Checkpoint(network, LabelSpace(('a', 'b', 'c')), DEPTH, asdict(PreprocessingConfig(40, 64)), calibration)
+
+
+@pytest.fixture
+def segmenter(checkpoint) -> Segmenter:
+    return Segmenter(checkpoint, device='cpu')
+
+
+def rgb_image(stamp_ns: int = 0, *, shape: tuple = (48, 80, 3)) -> StampedImage:
+    pixels = np.random.default_rng(stamp_ns + 1).integers(0, 255, shape, dtype=np.uint8)
+    return StampedImage(RGB, stamp_ns, stamp_ns, pixels, 'rgb8', 'camera')
+
+
+def depth_image(stamp_ns: int = 0) -> StampedImage:
+    rng = np.random.default_rng(stamp_ns + 2)
+    slope = np.linspace(1000, 6000, 80) + rng.normal(0, 5, (48, 80))
+    return StampedImage(DEPTH, stamp_ns, stamp_ns, slope.astype(np.uint16), '16UC1', 'depth_camera')
+
+
+def bundle(*images: StampedImage) -> ImageBundle:
+    slots = {image.modality: BundleSlot(Presence.PRESENT, image, 0.0, 0.01) for image in images}
+    for modality in (RGB, DEPTH):
+        slots.setdefault(modality, BundleSlot(Presence.MISSING, reason='stopped'))
+    return ImageBundle(images[0].modality, slots, 0, ('said before',))
+
+
+def test_both_modalities_give_labels_at_the_leading_images_size(segmenter):
+    result = segmenter.segment(bundle(rgb_image(5), depth_image(5)))
+    assert result.label_map.shape == result.confidence.shape == (48, 80)
+    assert (result.stamp_ns, result.frame_id, result.leader) == (5, 'camera', RGB)
+    for modality in (RGB, DEPTH):
+        entry = result.reliability[modality]
+        assert entry.used and 0 < entry.reliability <= 1
+        assert entry.reliability == pytest.approx(entry.learned * entry.signal_quality)
+    assert result.reports == ('said before',)
+
+
+def test_a_missing_modality_has_reliability_zero_and_says_so(segmenter):
+    for present, absent in ((rgb_image(), DEPTH), (depth_image(), RGB)):
+        result = segmenter.segment(bundle(present))
+        entry = result.reliability[absent]
+        assert (entry.reliability, entry.used, entry.causes) == (0, False, ('missing',))
+        assert result.reliability[present.modality].reliability > 0
+
+
+def test_a_depth_image_without_content_is_left_out_with_the_result_of_rgb_alone(segmenter):
+    empty = replace(depth_image(), pixels=np.zeros((48, 80), np.uint16))
+    alone = segmenter.segment(bundle(rgb_image()))
+    result = segmenter.segment(bundle(rgb_image(), empty))
+    np.testing.assert_array_equal(result.label_map, alone.label_map)
+    assert not result.reliability[DEPTH].used and result.reliability[DEPTH].reliability == 0
+
+
+def test_an_unreadable_auxiliary_image_is_left_out_and_reported(segmenter):
+    tiny = replace(depth_image(), pixels=np.ones((1, 1), np.uint16))
+    result = segmenter.segment(bundle(rgb_image(), tiny))
+    assert result.reliability[DEPTH].causes == ('unreadable',)
+    assert any('1x1' in report for report in result.reports)
+
+
+def test_an_unreadable_leader_without_another_image_is_an_error(segmenter):
+    with pytest.raises(ImageError, match='1x1'):
+        segmenter.segment(bundle(rgb_image(shape=(1, 1, 3))))
+
+
+def test_a_frozen_depth_stream_is_left_out_until_it_moves(segmenter):
+    still = depth_image(0)
+    for index in range(4):
+        result = segmenter.segment(bundle(rgb_image(index), replace(still, stamp_ns=index)))
+    assert result.reliability[DEPTH].reliability == 0 and not result.reliability[DEPTH].used
+    assert 'frozen' in result.reliability[DEPTH].causes
+    assert segmenter.segment(bundle(rgb_image(9), depth_image(9))).reliability[DEPTH].used
+
+
+def test_the_only_image_is_used_however_bad_it_is(segmenter):
+    black = replace(rgb_image(), pixels=np.zeros((48, 80, 3), np.uint8))
+    result = segmenter.segment(bundle(black))
+    assert result.reliability[RGB].used and result.reliability[RGB].reliability < 0.05
+
+
+def test_a_modality_that_the_checkpoint_does_not_know_is_named(segmenter):
+    thermal = StampedImage(THERMAL, 0, 0, np.zeros((48, 80), np.uint16), 'mono16')
+    slots = {RGB: BundleSlot(Presence.PRESENT, rgb_image()), THERMAL: BundleSlot(Presence.PRESENT, thermal)}
+    result = segmenter.segment(ImageBundle(RGB, slots, 0))
+    assert result.reliability[THERMAL].causes == ('not_in_checkpoint',)
+    assert set(result.reliability) == {RGB, DEPTH, THERMAL}
+
+
+def test_the_output_size_can_be_chosen(checkpoint):
+    segmenter = Segmenter(checkpoint, device='cpu', config=SegmenterConfig(output_height=24, output_width=32))
+    assert segmenter.segment(bundle(rgb_image())).label_map.shape == (24, 32)
+    with pytest.raises(ConfigError, match='both sides'):
+        SegmenterConfig(output_height=24)
+
+
+def test_a_checkpoint_file_gives_the_same_labels(checkpoint, tmp_path):
+    save_checkpoint(tmp_path / 'c.safetensors', checkpoint, dtype=torch.float32)
+    first, second = (Segmenter(item, device='cpu') for item in (checkpoint, tmp_path / 'c.safetensors'))
+    given = bundle(rgb_image(), depth_image())
+    np.testing.assert_array_equal(first.segment(given).label_map, second.segment(given).label_map)
+
+
+def test_calibration_is_piecewise_linear_and_zero_where_unavailable():
+    logits = np.array([[0.0, 1.0], [np.nan, -1.0]], np.float32)
+    available = np.array([[True, True], [False, True]])
+    given = calibrated_reliability(logits, available, {'rgb': {'x': [-1, 1], 'y': [0.5, 0.9]}}, (RGB, DEPTH))
+    np.testing.assert_allclose(given, [[0.7, 1 / (1 + np.exp(-1))], [0, 1 / (1 + np.exp(1))]], rtol=1e-5)
+
+
+def test_bfloat16_gives_nearly_the_labels_of_float32(checkpoint):
+    images = torch.randn(1, 2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    available = torch.tensor([[True, True]])
+    exact, rounded = (Engine(checkpoint, 'cpu', precision).run(images, available) for precision in
+                      ('float32', 'bfloat16'))
+    assert rounded.logits.dtype == torch.float32
+    # bfloat16 has 8 bits: 1 % of the logits' range through a dozen layers.
+    assert (exact.logits - rounded.logits).abs().max() < 0.1 * exact.logits.abs().max()
+
+
+def test_what_is_not_available_is_named_with_the_way_out():
+    with pytest.raises(BackendUnavailableError, match="use 'cpu' or 'auto'"):
+        choose_device('no_such_device')
+    with pytest.raises(BackendUnavailableError, match='float16 is slow'):
+        choose_precision('float16', torch.device('cpu'))
+    with pytest.raises(BackendUnavailableError, match='unknown'):
+        choose_precision('int8', torch.device('cpu'))

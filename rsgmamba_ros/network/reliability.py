@@ -16,18 +16,18 @@ STATISTICS_CHANNELS = (8, 16, 32)  # of the convolutions on the image
 CELLS = 4                          # the image is cut in CELLS x CELLS for local faults
 FEATURE_CHANNELS = 16              # each stage's features are projected to, before pooling
 CORRELATION_CHANNELS = 8
-SHIFT_RADIUS = 2                   # pixels of the stage's map
-CORRELATION_STAGES = (0, 1)
+SHIFT_RADIUS = 1                   # pixels of the stage's map: with strides 4, 8 and 16 up to 16 image pixels
+CORRELATION_STAGES = (0, 1, 2)
 HIDDEN = 64
 FLOOR = 1e-3                       # keeps logarithms and quotients finite on constant images
 
 
 def pooled_statistics(maps: Tensor) -> Tensor:
     """Mean, and logarithms of the overall, greatest and smallest local deviation; (B, C, H, W) -> (B, 4C)."""
-    mean = maps.mean((2, 3))
-    square = F.adaptive_avg_pool2d(maps * maps, CELLS)
-    local = (square - F.adaptive_avg_pool2d(maps, CELLS) ** 2).clamp_min(0).flatten(2)
-    overall = (square.mean((2, 3)) - mean * mean).clamp_min(0)
+    cells, squares = F.adaptive_avg_pool2d(maps, CELLS), F.adaptive_avg_pool2d(maps * maps, CELLS)
+    mean = cells.mean((2, 3))
+    local = (squares - cells * cells).clamp_min(0).flatten(2)
+    overall = (squares.mean((2, 3)) - mean * mean).clamp_min(0)
     deviations = torch.stack((overall, local.amax(-1), local.amin(-1)), dim=-1)
     return torch.cat((mean, 0.5 * (deviations + FLOOR ** 2).log().flatten(1)), dim=-1)
 
@@ -64,9 +64,7 @@ class FeatureStatistics(nn.Module):
         """For each stage (B, H, W, C) -> (B, size)."""
         statistics = []
         for projection, feature in zip(self.projections, features):
-            projected = projection(feature).flatten(1, 2)
-            mean = projected.mean(1)
-            variance = (projected - mean[:, None]).square().mean(1)
+            variance, mean = torch.var_mean(projection(feature), dim=(1, 2), correction=0)
             statistics += [mean, (variance + FLOOR ** 2).sqrt()]
         return torch.cat(statistics, dim=-1)
 
@@ -92,9 +90,9 @@ class ShiftedCorrelation(nn.Module):
 
     @staticmethod
     def _standardise(maps: Tensor) -> Tensor:
-        maps = maps.permute(0, 3, 1, 2)
-        centred = maps - maps.mean((2, 3), keepdim=True)
-        return centred / (centred.square().mean((2, 3), keepdim=True) + FLOOR ** 2).sqrt()
+        maps = maps.permute(0, 3, 1, 2).contiguous()
+        variance, mean = torch.var_mean(maps, dim=(2, 3), correction=0, keepdim=True)
+        return (maps - mean) * (variance + FLOOR ** 2).rsqrt()
 
 
 class ReliabilityHead(nn.Module):

@@ -81,7 +81,7 @@ def selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D:
     if u.shape != delta.shape or u.shape[1] != A.shape[0] or u.shape[1] % B.shape[1] or B.shape != C.shape:
         raise ValueError(
             f'shapes do not fit: u {tuple(u.shape)}, delta {tuple(delta.shape)}, A {tuple(A.shape)}, '
-            f'B {tuple(B.shape)}, C {tuple(C.shape)}; expected (B, D, L), (B, D, L), (D, N), (B, G, N, L), (B, G, N, L)')
+            f'B {tuple(B.shape)}, C {tuple(C.shape)}; expected (B, D, L) twice, (D, N), (B, G, N, L) twice')
     module = BACKENDS[choose_backend(backend, u.device.type)]
     return module.selective_scan(u, delta, A, B, C, D, delta_bias, delta_softplus)
 

@@ -121,9 +121,16 @@ inline Vector softplus(Vector x, Vector* slope) {
 inline float total(const Vector* row) {
   Vector sum = row[0];
   for (int v = 1; v < kVectors; ++v) sum += row[v];
+#if defined(__GNUC__) && !defined(__clang__)
+  WordVector lanes;
+  for (int i = 0; i < kLanes; ++i) lanes[i] = i;
+  for (int half = kLanes / 2; half; half /= 2) sum += __builtin_shuffle(sum, lanes ^ half);
+  return sum[0];
+#else
   float value = 0;
   for (int i = 0; i < kLanes; ++i) value += sum[i];
   return value;
+#endif
 }
 
 struct Sizes {
@@ -248,15 +255,14 @@ void forward(const Sizes& z, const Weights& weights, const T* u, const T* delta,
 
 struct Gradients {
   float* u;          // as u
-  float* step;       // of delta before bias and softplus: (K, B, L, C), or (B, L, K*C) with delta given
-  float* readings;   // of B and C: (B, blocks, L, K, 2N), to be summed over the blocks
-  float *bias, *A, *D;  // (B, K, C), (B, K, C, N), (B, K, C), to be summed over the batch
+  float* delta;      // as delta, or null
+  float* projected;  // (B, blocks, L, K, R + 2N), to be summed over the blocks
+  float *dt_weight, *bias, *A, *D;  // (B, K, C, R), (B, K, C), (B, K, C, N), (B, K, C), to be summed over the batch
 };
 
 struct BlockGradients {
-  float *u, *step, *readings;
-  int64_t step_stride;
-  std::vector<Vector> A;
+  float *u, *delta, *projected;
+  std::vector<Vector> A, dt_weight;
   Vector bias[kVectors] = {}, D[kVectors] = {};
 };
 
@@ -303,7 +309,7 @@ void reverse_tile(const Sizes& z, const BlockWeights& w, int count, const T* dy,
   const int64_t states = z.states, rows = states * kVectors;
   for (int64_t l = end - 1; l >= begin; --l) {
     const int64_t t = l - begin, p = order[l];
-    const T* row = projected + p * z.directions * z.width() + z.rank;
+    const T* row = projected + p * z.directions * z.width();
     const Vector *step = &tape.step[t * kVectors], *input = &tape.input[t * kVectors];
     Vector out[kVectors], du[kVectors], dstep[kVectors];
     load_row(dy + p * z.pixel(), count, out);
@@ -312,9 +318,9 @@ void reverse_tile(const Sizes& z, const BlockWeights& w, int count, const T* dy,
       dstep[v] = Vector{};
       g.D[v] += out[v] * input[v];
     }
-    float* readings = g.readings + p * z.directions * 2 * states;
+    float* drow = g.projected + p * z.directions * z.width();
     for (int64_t n = 0; n < states; ++n) {
-      const float b = widen_one(row + n), c = widen_one(row + states + n);
+      const float b = widen_one(row + z.rank + n), c = widen_one(row + z.rank + states + n);
       Vector db[kVectors], dc[kVectors];
       for (int v = 0; v < kVectors; ++v) {
         const int64_t i = n * kVectors + v;
@@ -328,14 +334,23 @@ void reverse_tile(const Sizes& z, const BlockWeights& w, int count, const T* dy,
         du[v] += lambda * step[v] * b;
         g.A[i] += faded * step[v];
       }
-      readings[n] = total(db);
-      readings[states + n] = total(dc);
+      drow[z.rank + n] = total(db);
+      drow[z.rank + states + n] = total(dc);
     }
     for (int v = 0; v < kVectors; ++v) {
       dstep[v] *= tape.slope[t * kVectors + v];
       g.bias[v] += dstep[v];
     }
-    store_row(g.step + p * g.step_stride, count, dstep);
+    if (g.delta) store_row(g.delta + p * z.directions * z.channels, count, dstep);
+    for (int64_t r = 0; r < z.rank; ++r) {
+      const float factor = widen_one(row + r);
+      Vector part[kVectors];
+      for (int v = 0; v < kVectors; ++v) {
+        part[v] = dstep[v] * w.dt_weight[r * kVectors + v];
+        g.dt_weight[r * kVectors + v] += dstep[v] * factor;
+      }
+      drow[r] = total(part);
+    }
     Vector sum[kVectors];
     load_row(g.u + p * z.pixel(), count, sum);
     for (int v = 0; v < kVectors; ++v) sum[v] += du[v];
@@ -362,10 +377,10 @@ void backward(const Sizes& z, const Weights& weights, const T* u, const T* delta
       const float* saved = states + (pair * z.tiles() * z.channels + first) * z.states;
       BlockGradients g;
       g.A.assign(z.states * kVectors, Vector{});
+      g.dt_weight.assign(z.rank * kVectors, Vector{});
       g.u = gradients.u + offset;
-      g.step = gradients.step + (delta ? given : (k * z.batch + b) * z.length * z.channels + first);
-      g.step_stride = delta ? z.directions * z.channels : z.channels;
-      g.readings = gradients.readings + ((b * z.blocks() + block) * z.length * z.directions + k) * 2 * z.states;
+      g.delta = delta ? gradients.delta + given : nullptr;
+      g.projected = gradients.projected + ((b * z.blocks() + block) * z.length * z.directions + k) * z.width();
       for (Vector& value : carry) value = Vector{};
       for (int64_t tile = z.tiles() - 1; tile >= 0; --tile) {
         const int64_t begin = tile * kTile, end = begin + kTile < z.length ? begin + kTile : z.length;
@@ -378,6 +393,8 @@ void backward(const Sizes& z, const Weights& weights, const T* u, const T* delta
         const int64_t channel = pair * z.channels + first + c;
         gradients.bias[channel] = g.bias[v][lane];
         gradients.D[channel] = g.D[v][lane];
+        for (int64_t r = 0; r < z.rank; ++r)
+          gradients.dt_weight[channel * z.rank + r] = g.dt_weight[r * kVectors + v][lane];
         for (int64_t n = 0; n < z.states; ++n) gradients.A[channel * z.states + n] = g.A[n * kVectors + v][lane];
       }
     }
@@ -406,10 +423,11 @@ void selective_scan_forward(const int64_t* sizes, int bfloat16, const void* u, c
 void selective_scan_backward(const int64_t* sizes, int bfloat16, const void* u, const void* delta,
                              const void* projected, const float* dt_weight, const float* dt_bias, const float* A,
                              const float* D, const int32_t* order, const void* dy, const float* states, float* du,
-                             float* dstep, float* dreadings, float* dbias, float* dA, float* dD, int threads) {
+                             float* ddelta, float* dprojected, float* ddt_weight, float* dbias, float* dA, float* dD,
+                             int threads) {
   const Sizes z{sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], sizes[6], sizes[7]};
   const Weights w{dt_weight, dt_bias, A, D};
-  const Gradients g{du, dstep, dreadings, dbias, dA, dD};
+  const Gradients g{du, ddelta, dprojected, ddt_weight, dbias, dA, dD};
   if (bfloat16)
     backward(z, w, (const BFloat16*)u, (const BFloat16*)delta, (const BFloat16*)projected, (const BFloat16*)dy, order,
              states, g, threads);

@@ -26,6 +26,7 @@ from rsgmamba_ros.vocabulary.errors import BackendUnavailableError
 SOURCE = Path(__file__).with_suffix('.cpp')
 FLAGS = ('-O3', '-march=native', '-std=c++17', '-fPIC', '-shared', '-fopenmp', '-Wno-ignored-attributes')
 DTYPES = (torch.float32, torch.bfloat16)
+Gradients = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]  # of struct Gradients in the .cpp file
 
 
 def unavailable_reason(device: torch.device) -> str | None:
@@ -51,7 +52,7 @@ def _library() -> ctypes.CDLL:
     pointer, integer = ctypes.c_void_p, ctypes.c_int
     library.selective_scan_forward.argtypes = [pointer, integer, *[pointer] * 10, integer]
     library.selective_scan_forward.restype = None
-    library.selective_scan_backward.argtypes = [pointer, integer, *[pointer] * 16, integer]
+    library.selective_scan_backward.argtypes = [pointer, integer, *[pointer] * 17, integer]
     library.selective_scan_backward.restype = None
     return library
 
@@ -193,7 +194,7 @@ def _(u, delta, projected, dt_weight, dt_bias, A, D, order, softplus, keep):
 
 def _run_backward(dy: Tensor, u: Tensor, delta: Tensor | None, projected: Tensor, dt_weight: Tensor, dt_bias: Tensor,
                   A: Tensor, D: Tensor, order: Tensor, states: Tensor,
-                  softplus: bool) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+                  softplus: bool) -> Gradients:
     library = _library()
     u, projected, dy = u.contiguous(), projected.to(u.dtype).contiguous(), dy.to(u.dtype).contiguous()
     delta = None if delta is None else delta.contiguous()
@@ -207,22 +208,20 @@ def _run_backward(dy: Tensor, u: Tensor, delta: Tensor | None, projected: Tensor
     return gradients
 
 
-def _empty_gradients(u: Tensor, delta: Tensor | None, dt_weight: Tensor,
-                     A: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    (batch, length), (directions, channels, states) = u.shape[:2], A.shape
+def _empty_gradients(u: Tensor, delta: Tensor | None, dt_weight: Tensor, A: Tensor) -> Gradients:
+    (batch, length), (directions, channels, states), rank = u.shape[:2], A.shape, dt_weight.shape[2]
     blocks = (channels + BLOCK - 1) // BLOCK
-    def empty(*shape: int) -> Tensor:
-        return u.new_empty(shape, dtype=torch.float32)
-    step = empty(directions, batch, length, channels) if delta is None else empty(*delta.shape)
-    return (empty(*u.shape), step, empty(batch, blocks, length, directions, 2 * states),
-            empty(batch, directions, channels), empty(batch, directions, channels, states),
-            empty(batch, directions, channels))
+    shapes = (u.shape, (0,) if delta is None else delta.shape, (batch, blocks, length, directions, rank + 2 * states),
+              (batch, directions, channels, rank), (batch, directions, channels),
+              (batch, directions, channels, states), (batch, directions, channels))
+    return tuple(u.new_empty(shape, dtype=torch.float32) for shape in shapes)
 
 
 _scan_backward = torch.library.custom_op(
     'rsgmamba::scan_backward', _run_backward, mutates_args=(), device_types='cpu',
     schema='(Tensor dy, Tensor u, Tensor? delta, Tensor projected, Tensor dt_weight, Tensor dt_bias, Tensor A, '
-           'Tensor D, Tensor order, Tensor states, bool softplus) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)')
+           'Tensor D, Tensor order, Tensor states, bool softplus) '
+           '-> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)')
 
 
 @_scan_backward.register_fake
@@ -240,21 +239,11 @@ def _remember(ctx, inputs, output) -> None:
 
 def _differentiate(ctx, dy: Tensor, _) -> tuple[Tensor | None, ...]:
     u, delta, projected, dt_weight, dt_bias, A, D, order, states = ctx.saved_tensors
-    du, step, readings, bias, dA, dD = torch.ops.rsgmamba.scan_backward(
+    du, ddelta, dprojected, dt_weight_parts, bias_parts, A_parts, D_parts = torch.ops.rsgmamba.scan_backward(
         dy, u, delta, projected, dt_weight, dt_bias, A, D, order, states, ctx.softplus)
-    readings = readings.sum(1)
-    ddelta = dweight = None
-    if delta is None:
-        directions, channels, rank = dt_weight.shape
-        flat = step.view(directions, -1, channels)
-        rows = projected[..., :rank].float().permute(2, 0, 1, 3).reshape(directions, -1, rank)
-        dweight = torch.bmm(flat.transpose(1, 2), rows)
-        drows = torch.bmm(flat, dt_weight).view(directions, *projected.shape[:2], rank).permute(1, 2, 0, 3)
-        readings = torch.cat((drows, readings), dim=-1)
-    else:
-        ddelta = step.to(delta.dtype)
-    return (du.to(u.dtype), ddelta, readings.to(projected.dtype), dweight, bias.sum(0), dA.sum(0), dD.sum(0),
-            None, None, None)
+    return (du.to(u.dtype), None if delta is None else ddelta.to(delta.dtype),
+            dprojected.sum(1).to(projected.dtype), dt_weight_parts.sum(0), bias_parts.sum(0), A_parts.sum(0),
+            D_parts.sum(0), None, None, None)
 
 
 _scan.register_autograd(_differentiate, setup_context=_remember)

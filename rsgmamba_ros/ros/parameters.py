@@ -72,6 +72,12 @@ PARAMETERS: Mapping[str, NodeParameter] = {
                                 limits=(0.0, 10.0)),
     'max_wait_s': NodeParameter(0.1, 'a leading image waits at most this long for its partner, seconds',
                                 limits=(0.0, 10.0)),
+    'max_delay_s': NodeParameter(0.15, 'largest difference of the two deliveries, seconds; stamps further apart are '
+                                       'taken for a fault of a clock', limits=(0.0, 10.0)),
+    'auxiliary_clock_offset_s': NodeParameter(0.0, "known error of the auxiliary camera's stamps, seconds; subtracted "
+                                                   'from them', limits=(-3600.0, 3600.0)),
+    'estimate_clock_offset': NodeParameter(False, 'correct a fault of a clock by what the arrivals say, instead of '
+                                                  'not pairing'),
     'lead_with_auxiliary': NodeParameter(True, 'go on from the auxiliary images alone while RGB is dead'),
     'min_signal_quality': NodeParameter(0.1, 'an image of lower quality (frozen, empty, torn) is not used while the '
                                              'other one is usable', limits=(0.0, 1.0), at_run_time=True),

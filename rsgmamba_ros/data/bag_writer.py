@@ -109,19 +109,27 @@ class BagWriter:
         Raises:
             BagError: the disk is full; the bag is closed then.
         """
+        self.write_serialised(topic, message_type, self.types.serialize_cdr(message, message_type),
+                              received_ns=received_ns)
+
+    def write_serialised(self, topic: str, message_type: str, data: bytes | memoryview, *, received_ns: int) -> None:
+        """Add a message as it came over the wire (CDR); otherwise as `write`."""
         if not self._open:
             raise BagError(f'the bag {self.path} is closed')
-        data = self.types.serialize_cdr(message, message_type)
         self._unchecked_bytes += len(data)
         if self._unchecked_bytes >= _CHECK_INTERVAL:
             self._unchecked_bytes = 0
             self._check_space()
             self._guarded(self._commit)
+        self.add_topic(topic, message_type)
+        self._guarded(lambda: self._writer.write(self._connections[topic], received_ns, data))
+        self.count += 1
+
+    def add_topic(self, topic: str, message_type: str) -> None:
+        """Announce a topic; otherwise its first message does, which takes some tens of milliseconds."""
         if topic not in self._connections:
             self._connections[topic] = self._guarded(
                 lambda: self._writer.add_connection(topic, message_type, typestore=self.types))
-        self._guarded(lambda: self._writer.write(self._connections[topic], received_ns, data))
-        self.count += 1
 
     def _check_space(self) -> None:
         free = shutil.disk_usage(self.path).free

@@ -137,7 +137,7 @@ def load_strictly(module: nn.Module, tensors: dict[str, Tensor], source: str) ->
             problems.append(f'{name} is {tuple(tensor.shape)}, expected {tuple(target.shape)}')
         elif not tensor.is_floating_point() or not bool(tensor.isfinite().all()):
             problems.append(f'{name} holds values that are no finite numbers')
-        fitting[name] = tensor.to(torch.float32)
+        fitting[name] = tensor.to(torch.float32, copy=True)  # out of the mapped file, aligned
     if problems:
         more = f'; and {len(problems) - SHOWN} more' if len(problems) > SHOWN else ''
         raise CheckpointError(f'{source}: the tensors do not fit the network: {"; ".join(problems[:SHOWN])}{more}')

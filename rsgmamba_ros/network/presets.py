@@ -17,13 +17,13 @@ PRESETS: dict[str, RSGMambaConfig] = {
         decoder_width=64, decoder_mlp_ratio=2.0),
     # About 15M.
     'small': RSGMambaConfig(
-        classes=40, dims=(64, 128, 256, 384), depths=(2, 2, 6, 2), mlp_ratio=3.0, drop_path=0.1,
+        classes=40, dims=(64, 128, 256, 512), depths=(2, 2, 6, 2), mlp_ratio=3.0, drop_path=0.1,
         fusion_size=FusionConfig(states=2, ratio=1.0, rank=16, gate_reduction=4),
         decoder_width=128, decoder_mlp_ratio=2.0),
     # VMamba-T's encoder, so that its ImageNet weights load; 48.6M at 40 classes.
     'base': RSGMambaConfig(
         classes=40, dims=(96, 192, 384, 768), depths=(2, 2, 8, 2), mlp_ratio=4.0, drop_path=0.2,
-        fusion_size=FusionConfig(states=4, ratio=1.5, rank=16, gate_reduction=4),
+        fusion_size=FusionConfig(states=4, ratio=1.5, rank=48, gate_reduction=2),
         decoder_width=208, decoder_mlp_ratio=4.0),
 }
 

@@ -1,0 +1,206 @@
+"""Checkpoints: what is saved comes back, what does not fit is refused with the reason."""
+import json
+
+import pytest
+from safetensors.torch import load_file, save_file
+import torch
+
+from rsgmamba_ros.network.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    load_strictly,
+    load_vmamba,
+    read_metadata,
+    read_vmamba,
+    save_checkpoint,
+)
+from rsgmamba_ros.network.presets import create_network
+from rsgmamba_ros.vocabulary.errors import CheckpointError
+from rsgmamba_ros.vocabulary.images import Modality
+from rsgmamba_ros.vocabulary.labels import LabelSpace
+
+DEPTHS = (2, 2, 8, 2)
+DIMS = (96, 192, 384, 768)
+
+
+@pytest.fixture(scope='module')
+def checkpoint():
+    torch.manual_seed(0)
+    return Checkpoint(
+        create_network('nano', classes=3).eval(), LabelSpace(('floor', 'wall', 'person')), Modality.THERMAL,
+        {'height': 240, 'thermal': {'unit': 'celsius'}}, {'rgb': {'x': [-1.0, 2.0], 'y': [0.1, 0.9]}}, {'seed': 7})
+
+
+@pytest.fixture
+def saved(checkpoint, tmp_path):
+    path = tmp_path / 'network.safetensors'
+    save_checkpoint(path, checkpoint, dtype=torch.float32)
+    return path
+
+
+def rewrite(path, *, metadata=None, tensors=None):
+    save_file(tensors or load_file(path), path, metadata=metadata)
+
+
+def official_keys():
+    """Names and shapes as in the official vssm1_tiny_0230s, written out independently of our modules."""
+    shapes = {'patch_embed.0.weight': (48, 3, 3, 3), 'patch_embed.0.bias': (48,), 'patch_embed.2.weight': (48,),
+              'patch_embed.2.bias': (48,), 'patch_embed.5.weight': (96, 48, 3, 3), 'patch_embed.5.bias': (96,),
+              'patch_embed.7.weight': (96,), 'patch_embed.7.bias': (96,),
+              'classifier.norm.weight': (768,), 'classifier.norm.bias': (768,),
+              'classifier.head.weight': (1000, 768), 'classifier.head.bias': (1000,)}
+    for i, (dim, depth) in enumerate(zip(DIMS, DEPTHS)):
+        rank = dim // 16
+        for j in range(depth):
+            block = f'layers.{i}.blocks.{j}.'
+            shapes |= {block + key: shape for key, shape in {
+                'norm.weight': (dim,), 'norm.bias': (dim,), 'norm2.weight': (dim,), 'norm2.bias': (dim,),
+                'op.x_proj_weight': (4, rank + 2, dim), 'op.A_logs': (4 * dim, 1), 'op.Ds': (4 * dim,),
+                'op.dt_projs_weight': (4, dim, rank), 'op.dt_projs_bias': (4, dim), 'op.out_norm.weight': (dim,),
+                'op.out_norm.bias': (dim,), 'op.in_proj.weight': (dim, dim, 1, 1), 'op.conv2d.weight': (dim, 1, 3, 3),
+                'op.out_proj.weight': (dim, dim, 1, 1), 'mlp.fc1.weight': (4 * dim, dim, 1, 1),
+                'mlp.fc1.bias': (4 * dim,), 'mlp.fc2.weight': (dim, 4 * dim, 1, 1), 'mlp.fc2.bias': (dim,)}.items()}
+        if i < 3:
+            shapes |= {f'layers.{i}.downsample.1.weight': (2 * dim, dim, 3, 3),
+                       f'layers.{i}.downsample.1.bias': (2 * dim,), f'layers.{i}.downsample.3.weight': (2 * dim,),
+                       f'layers.{i}.downsample.3.bias': (2 * dim,)}
+    return shapes
+
+
+def test_what_is_saved_comes_back(checkpoint, saved):
+    loaded = load_checkpoint(saved)
+    assert loaded.network.config == checkpoint.network.config
+    assert loaded.labels == checkpoint.labels and loaded.auxiliary is Modality.THERMAL
+    assert loaded.preprocessing == checkpoint.preprocessing
+    assert loaded.calibration == checkpoint.calibration and loaded.info == checkpoint.info
+    images, available = torch.randn(1, 2, 3, 32, 64), torch.tensor([[True, True]])
+    with torch.no_grad():
+        assert torch.equal(loaded.network(images, available).logits, checkpoint.network(images, available).logits)
+    assert not loaded.network.training and all(p.requires_grad for p in loaded.network.parameters())
+
+
+def test_half_precision_file_is_small_and_close(checkpoint, tmp_path):
+    path = tmp_path / 'half.safetensors'
+    save_checkpoint(path, checkpoint)
+    assert path.stat().st_size < 12e6
+    for name, tensor in load_checkpoint(path).network.state_dict().items():
+        assert tensor.dtype == torch.float32
+        torch.testing.assert_close(tensor, checkpoint.network.state_dict()[name], rtol=1e-3, atol=1e-6)
+
+
+def test_loading_draws_no_random_numbers(saved):
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    load_checkpoint(saved)
+    assert torch.equal(torch.rand(1), expected)
+
+
+@pytest.mark.parametrize('content, message', [
+    (b'', 'bytes'), (b'PK\x03\x04 not safetensors at all', 'not a safetensors file'),
+    ((2 ** 60).to_bytes(8, 'little') + b'{}', 'not a safetensors file'),
+    ((2).to_bytes(8, 'little') + b'[]', 'no JSON object'), ((3).to_bytes(8, 'little') + b'{"a', 'no JSON')])
+def test_file_of_another_kind_is_refused(tmp_path, content, message):
+    path = tmp_path / 'other.safetensors'
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=message):
+        load_checkpoint(path)
+
+
+def test_missing_file_and_folder_are_refused(tmp_path):
+    with pytest.raises(CheckpointError, match='No such file'):
+        load_checkpoint(tmp_path / 'none.safetensors')
+    with pytest.raises(CheckpointError):
+        load_checkpoint(tmp_path)
+
+
+def test_file_cut_short_is_refused(saved):
+    saved.write_bytes(saved.read_bytes()[:-1000])
+    with pytest.raises(CheckpointError, match='damaged'):
+        load_checkpoint(saved)
+
+
+def test_safetensors_of_another_program_are_refused(saved):
+    rewrite(saved)
+    with pytest.raises(CheckpointError, match='not a checkpoint of this package'):
+        load_checkpoint(saved)
+
+
+@pytest.mark.parametrize('change, message', [
+    ({'version': '2'}, "format version '2'"), ({'auxiliary': 'radar'}, 'auxiliary modality'),
+    ({'config': '{"classes": 3, "wings": 2}'}, "unknown key 'wings'"), ({'config': 'null'}, 'expected an object'),
+    ({'labels': '{"names": ["a"]}'}, '1 labels for a network of 3'), ({'info': '{'}, 'no JSON')])
+def test_wrong_metadata_is_refused(saved, change, message):
+    rewrite(saved, metadata=read_metadata(saved) | change)
+    with pytest.raises(CheckpointError, match=message):
+        load_checkpoint(saved)
+
+
+def test_config_of_another_size_is_refused_with_the_list_of_what_does_not_fit(saved):
+    metadata = read_metadata(saved)
+    config = json.loads(metadata['config']) | {'decoder_width': 32}
+    rewrite(saved, metadata=metadata | {'config': json.dumps(config)})
+    with pytest.raises(CheckpointError, match=r'decoder.laterals.0.weight is \(64, 32\), expected \(32, 32\).*more'):
+        load_checkpoint(saved)
+
+
+def test_missing_left_over_and_not_finite_tensors_are_refused(saved):
+    metadata, tensors = read_metadata(saved), load_file(saved)
+    tensors['extra'] = tensors.pop('decoder.norm.bias')
+    tensors['decoder.norm.weight'][0] = float('nan')
+    rewrite(saved, metadata=metadata, tensors=tensors)
+    with pytest.raises(CheckpointError) as error:
+        load_checkpoint(saved)
+    for part in ('decoder.norm.bias is missing', 'extra is left over', 'decoder.norm.weight holds values'):
+        assert part in str(error.value)
+
+
+def test_labels_that_do_not_fit_the_network_are_not_saved(checkpoint, tmp_path):
+    wrong = Checkpoint(checkpoint.network, LabelSpace(('a', 'b')), Modality.DEPTH)
+    with pytest.raises(CheckpointError, match='2 labels for a network of 3'):
+        save_checkpoint(tmp_path / 'wrong.safetensors', wrong)
+
+
+def test_official_vmamba_weights_load_strictly_into_base(tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    state = {name: torch.randn(shape, generator=generator) for name, shape in official_keys().items()}
+    path = tmp_path / 'vssm1_tiny_0230s_ckpt_epoch_264.pth'
+    torch.save({'model': state}, path)
+    network = create_network('base', classes=40)
+    load_vmamba(network, path)
+    loaded = network.encoder.state_dict()
+    assert torch.equal(loaded['layers.2.blocks.7.op.A_logs'], state['layers.2.blocks.7.op.A_logs'])
+    assert torch.equal(loaded['layers.0.blocks.1.mlp.fc1.weight'], state['layers.0.blocks.1.mlp.fc1.weight'][..., 0, 0])
+    assert set(loaded) - set(state) == {f'outnorm{i}.{kind}' for i in range(4) for kind in ('weight', 'bias')}
+
+
+def test_vmamba_weights_of_another_size_are_refused(tmp_path):
+    path = tmp_path / 'wrong.safetensors'
+    save_file({'patch_embed.0.weight': torch.zeros(64, 3, 3, 3), 'head.weight': torch.zeros(3)}, path)
+    with pytest.raises(CheckpointError) as error:
+        load_vmamba(create_network('nano', classes=3), path)
+    for part in ('patch_embed.0.bias is missing', 'and'):
+        assert part in str(error.value)
+
+
+def test_pickle_with_code_is_not_executed(tmp_path):
+    class Exploit:
+        def __reduce__(self):
+            return print, ('executed',)
+    path = tmp_path / 'exploit.pth'
+    torch.save({'model': Exploit()}, path)
+    with pytest.raises(CheckpointError, match='as tensors only'):
+        read_vmamba(path)
+
+
+def test_pth_without_a_state_dict_is_refused(tmp_path):
+    path = tmp_path / 'list.pth'
+    torch.save([torch.zeros(1)], path)
+    with pytest.raises(CheckpointError, match='expected a state dict'):
+        read_vmamba(path)
+
+
+def test_strict_loading_names_every_kind_of_problem():
+    module = torch.nn.Linear(2, 2)
+    with pytest.raises(CheckpointError, match='bias is missing.*other is left over.*weight is'):
+        load_strictly(module, {'weight': torch.zeros(3, 2), 'other': torch.zeros(1)}, 'here')

@@ -1,0 +1,155 @@
+"""The whole network at small sizes: availability, reliability, gradients, sizes."""
+import pytest
+import torch
+
+from rsgmamba_ros.network.fusion import FUSIONS
+from rsgmamba_ros.network.presets import create_network
+from rsgmamba_ros.vocabulary.errors import ConfigError
+
+AVAILABLE = torch.tensor([[True, True], [True, False], [False, True], [True, True]])
+
+
+@pytest.fixture(scope='module')
+def network():
+    torch.manual_seed(0)
+    return create_network('nano', classes=5).eval()
+
+
+@pytest.fixture(scope='module')
+def images():
+    return torch.randn(4, 2, 3, 64, 96, generator=torch.Generator().manual_seed(1))
+
+
+@torch.no_grad()
+def run(network, images, available):
+    return network(images, available)
+
+
+def test_output_has_the_shapes_and_ranges_of_the_contract(network, images):
+    output = run(network, images, AVAILABLE)
+    assert output.logits.shape == (4, 5, 64, 96) and output.logits.dtype == torch.float32
+    assert output.reliability.shape == output.reliability_logits.shape == (4, 2)
+    assert [tuple(gate.shape) for gate in output.reliability_maps] == [
+        (4, 2, 16, 24), (4, 2, 8, 12), (4, 2, 4, 6), (4, 2, 2, 3)]
+    for values in (output.reliability, *output.reliability_maps):
+        assert values.min() >= 0 and values.max() <= 1
+
+
+def test_reliability_is_exactly_zero_where_a_modality_is_missing(network, images):
+    output = run(network, images, AVAILABLE)
+    assert torch.equal(output.reliability == 0, ~AVAILABLE)
+    for gate in output.reliability_maps:
+        assert torch.equal((gate == 0).all((2, 3)), ~AVAILABLE)
+
+
+@pytest.mark.parametrize('garbage', [float('nan'), float('inf'), 1e30])
+@pytest.mark.parametrize('fusion', FUSIONS)
+def test_what_stands_in_a_missing_place_changes_no_bit(fusion, garbage, images):
+    network = create_network('nano', classes=3, fusion=fusion).eval()
+    available = AVAILABLE[:, network.modalities].any(1)
+    inputs, flags = images[available], AVAILABLE[available]
+    spoiled = inputs.clone()
+    spoiled[~flags] = garbage
+    expected, result = run(network, inputs, flags), run(network, spoiled, flags)
+    assert torch.equal(result.logits, expected.logits) and result.logits.isfinite().all()
+    assert torch.equal(result.reliability, expected.reliability)
+    assert all(map(torch.equal, result.reliability_maps, expected.reliability_maps))
+
+
+def test_gradients_are_finite_with_nan_in_a_missing_place(images):
+    network = create_network('nano', classes=3)
+    spoiled = images.clone()
+    spoiled[~AVAILABLE] = float('nan')
+    network(spoiled, AVAILABLE).logits.square().mean().backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in network.parameters())
+
+
+def test_bundles_of_a_batch_do_not_influence_each_other(network, images):
+    together = run(network, images, AVAILABLE)
+    for row in range(len(images)):
+        alone = run(network, images[row:row + 1], AVAILABLE[row:row + 1])
+        # Other batch sizes take other matrix kernels: float32 rounding, no more.
+        torch.testing.assert_close(alone.logits[0], together.logits[row], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(alone.reliability[0], together.reliability[row], rtol=1e-4, atol=1e-5)
+
+
+def test_a_modality_without_reliability_fades_to_one_that_is_missing(network, images):
+    level = network.encoder(images[:1, 0])[1].detach()
+    other = network.encoder(images[:1, 1])[1].detach()
+    distrusted = {0: torch.zeros(1), 1: torch.full((1,), -40.0)}
+    with torch.no_grad():
+        together, _ = network.fusion[1]({0: level, 1: other}, distrusted)
+        alone, _ = network.fusion[1]({0: level}, {0: torch.zeros(1)})
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize('fusion', FUSIONS)
+def test_every_parameter_gets_a_gradient(fusion, images):
+    torch.manual_seed(0)
+    network = create_network('nano', classes=3, fusion=fusion)
+    output = network(images, torch.ones(4, 2, dtype=torch.bool))
+    loss = output.logits.square().mean() + output.reliability_logits.square().mean()
+    (loss + sum(gate.mean() for gate in output.reliability_maps)).backward()
+    missing = [name for name, parameter in network.named_parameters()
+               if parameter.grad is None or not parameter.grad.abs().sum() > 0]
+    assert not missing
+
+
+def test_segmentation_loss_does_not_bend_the_reliability(images):
+    network = create_network('nano', classes=3)
+    network(images, AVAILABLE).logits.square().mean().backward()
+    assert all(parameter.grad is None for parameter in network.reliability_head.parameters())
+
+
+def test_single_modality_networks_ignore_the_other_one(images):
+    network = create_network('nano', classes=3, fusion='rgb_only').eval()
+    flags = torch.tensor([[True, True]])
+    expected = run(network, images[:1], flags)
+    changed = images[:1].clone()
+    changed[:, 1] = 7
+    result = run(network, changed, flags)
+    assert torch.equal(result.logits, expected.logits)
+    assert result.reliability[0, 1] == 0
+    with pytest.raises(ValueError, match='no available modality'):
+        network(images[:1], torch.tensor([[False, True]]))
+
+
+def test_bundle_without_any_modality_is_refused(network, images):
+    with pytest.raises(ValueError, match=r'batch items \[1\] have no available modality'):
+        network(images[:2], torch.tensor([[True, True], [False, False]]))
+
+
+def test_size_that_does_not_divide_is_refused_with_the_size_to_pad_to(network):
+    with pytest.raises(ValueError, match='Pad to 64x96'):
+        network(torch.zeros(1, 2, 3, 50, 90), torch.ones(1, 2, dtype=torch.bool))
+
+
+def test_unknown_fusion_is_refused():
+    with pytest.raises(ConfigError, match='unknown fusion'):
+        create_network('nano', classes=3, fusion='attention')
+
+
+def test_one_step_of_training_lowers_the_loss(images):
+    torch.manual_seed(0)
+    network = create_network('nano', classes=3)
+    labels = torch.zeros(4, 64, 96, dtype=torch.long)
+    optimizer = torch.optim.AdamW(network.parameters(), 1e-3)
+    losses = []
+    for _ in range(4):
+        loss = torch.nn.functional.cross_entropy(network(images, AVAILABLE).logits, labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+
+
+def test_network_gives_the_same_on_every_backend(network, images):
+    expected = run(network, images[:1, :, :, :32, :32], AVAILABLE[:1])
+    try:
+        for backend in ('reference', 'chunked'):
+            network.set_scan_backend(backend)
+            result = run(network, images[:1, :, :, :32, :32], AVAILABLE[:1])
+            torch.testing.assert_close(result.logits, expected.logits, rtol=1e-4, atol=1e-5)
+    finally:
+        network.set_scan_backend('auto')

@@ -105,6 +105,7 @@ ROWS = (
     Row('depth clock steps back 0.1 s at 4 s', Fault(offset_s=lambda t: -0.1 * (t >= 4))),
     Row('RGB clock steps ahead 0.2 s at 4 s', rgb=Fault(offset_s=lambda t: 0.2 * (t >= 4))),
     Row('RGB clock steps back 0.2 s at 4 s', rgb=Fault(offset_s=lambda t: -0.2 * (t >= 4))),
+    Row('RGB clock steps back 0.1 s at 4 s', rgb=Fault(offset_s=lambda t: -0.1 * (t >= 4))),
     Row('both stop for 3 s', Fault(lost=lambda t, rng: 4 <= t < 7), Fault(lost=lambda t, rng: 4 <= t < 7)),
 )
 

@@ -7,6 +7,7 @@ what it was at its fastest only if a clock moved. What follows from it:
 
 - beyond `limit` either way: a clock fault; the image is not paired;
 - below the fastest delivery ever seen by more than the tolerance: the clock has stepped ahead; not paired;
+- stamps that go back to where no image was missing: the clock was set back; not paired until they recover;
 - the fastest delivery creeps: a drift; not paired once it may take a pair beyond the tolerance;
 - within the limit, but large enough for a wrong pair if it were a clock: paired, and reported.
 
@@ -30,12 +31,16 @@ class ClockComparison:
         tolerance_ns: largest skew of a pair.
         limit_ns: largest relative lag that is taken for delivery.
         estimate: correct a fault by the relative lag instead of refusing its images.
+
+    Attributes:
+        level_ns: lowest relative lag in the window; 0 before the first image.
     """
 
     def __init__(self, *, tolerance_ns: int, limit_ns: int, estimate: bool) -> None:
         self._tolerance = tolerance_ns
         self._limit = limit_ns
         self._estimate = estimate
+        self.level_ns = 0
         self._recent: deque[int] = deque(maxlen=WINDOW_IMAGES)
         self._window: list[int] = []
         self._window_started_ns = 0
@@ -43,22 +48,26 @@ class ClockComparison:
         self._closed_noise_ns = 0
         self._delivery_ns: int | None = None   # relative lag that is believed to be delivery, now
         self._reference_ns: int | None = None  # the same when it was first learned
+        self._ceiling_ns = limit_ns            # relative lags above it are a fault
         self._settled = 0
+
+    def set_back(self, step_ns: int) -> None:
+        """Take in that the clock was set back, before `observe` of that image."""
+        if step_ns > max(self._tolerance // 2, self._noise()):
+            self._ceiling_ns = min(self._limit, self._usual() + step_ns // 2)
 
     def observe(self, relative_lag_ns: int, received_ns: int) -> None:
         """Take in the relative lag of an image, in order of arrival."""
+        if relative_lag_ns < self._ceiling_ns:
+            self._ceiling_ns = self._limit
         self._recent.append(relative_lag_ns)
+        self.level_ns = min(self._recent)
         if not self._window:
             self._window_started_ns = received_ns
         self._window.append(relative_lag_ns)
         long_enough = received_ns - self._window_started_ns >= NS_PER_S * 9 // 10
         if len(self._window) >= WINDOW_IMAGES or (long_enough and len(self._window) >= 20):
             self._close_window()
-
-    @property
-    def level_ns(self) -> int:
-        """Lowest relative lag in the window; 0 before the first image."""
-        return min(self._recent, default=0)
 
     @property
     def drift_ns(self) -> int:
@@ -107,7 +116,7 @@ class ClockComparison:
     def pair_doubt(self, relative_lag_ns: int, skew_ns: int, leader: str) -> str:
         """What people must know of one pair that `doubts` does not see yet; empty if all is well."""
         lag = relative_lag_ns - self.correction_ns
-        usual = self.level_ns if self._delivery_ns is None else self._delivery_ns
+        usual = self._usual()
         if lag - usual > max(self._tolerance * 3 // 4, 3 * self._noise()):
             return f'this image came {_seconds(lag - usual)} later than usual against {leader}: ' \
                    'slow delivery, or its clock stepped back'
@@ -122,10 +131,17 @@ class ClockComparison:
             floor = max(floor, min(self._reference_ns, 0) - self._tolerance)
         if lag_ns < floor:
             return 'ahead'
-        return 'behind' if lag_ns > self._limit else ''
+        return 'behind' if lag_ns > self._ceiling_ns else ''
+
+    def _usual(self) -> int:
+        return self.level_ns if self._delivery_ns is None else self._delivery_ns
 
     def _noise(self) -> int:
-        return median_low(self._recent) - min(self._recent) if self._recent else 0
+        if not self._recent:
+            return 0
+        noise = median_low(self._recent) - min(self._recent)
+        # A step in the window looks like noise; the last window knew better.
+        return noise if self._closed_ns is None else min(noise, self._closed_noise_ns)
 
     def _close_window(self) -> None:
         value, noise = min(self._window), median_low(self._window) - min(self._window)

@@ -54,6 +54,7 @@ class ImageStream:
 
     def observe(self, stamp_ns: int, received_ns: int) -> str:
         """Take in the times of one image; return the fault of its stamp, empty if it has none."""
+        self._comparison.set_back(self.clock.set_back_ns(stamp_ns))
         return self.clock.observe(stamp_ns, received_ns)
 
     def compare(self, arrival: Arrival) -> None:

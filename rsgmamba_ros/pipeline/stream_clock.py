@@ -5,6 +5,7 @@ whatever the sensor's clock is behind this machine's.
 """
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from itertools import pairwise
 
@@ -28,10 +29,13 @@ class StreamClock:
     Attributes:
         last_received_ns: arrival of the newest image; None if none ever came.
         newest_stamp_ns: highest stamp that was believed; None before the first.
-        period_ns: usual distance of neighbouring stamps (of arrivals while stamps cannot be used); None until
-            four images have come.
+        period_ns: usual distance of neighbouring stamps; None until four images have come.
         streak: images since the stream started or came back to life.
         repeats: images in a row whose stamp had been seen before.
+        longest_gap_ns: longest time between two arrivals in the window; 0 before the second image.
+        lowest_lag_ns: lag of the fastest delivery in the window; None before the first believed stamp.
+        pace: seconds that stamps advance in a second of arrivals; 1 unless both halves of the window deny it.
+        collisions: images in a row whose stamp fell where no image was missing: the clock was set back.
         zeros: images in a row whose stamp was zero.
     """
 
@@ -42,6 +46,10 @@ class StreamClock:
         self.streak = 0
         self.repeats = 0
         self.zeros = 0
+        self.collisions = 0
+        self.longest_gap_ns = 0
+        self.lowest_lag_ns: int | None = None
+        self.pace = 1.0
         self._arrivals: deque[int] = deque(maxlen=WINDOW_IMAGES)
         self._believed: deque[tuple[int, int]] = deque(maxlen=WINDOW_IMAGES)
         self._ordered = ORDERED_IMAGES
@@ -57,6 +65,7 @@ class StreamClock:
         self.zeros = self.zeros + 1 if stamp_ns == 0 else 0
         if stamp_ns == 0:
             return 'zero_stamp'
+        self.collisions = self.collisions + 1 if self.set_back_ns(stamp_ns) else 0
         if any(stamp_ns == known for known, _ in self._believed):
             self.repeats += 1
             return 'repeated_stamp'
@@ -67,8 +76,30 @@ class StreamClock:
             self._ordered = min(self._ordered + 1, ORDERED_IMAGES)
             self.newest_stamp_ns = stamp_ns
         self._believed.append((stamp_ns, received_ns))
+        self.lowest_lag_ns = min(received - stamp for stamp, received in self._believed)
         self._learn_period()
+        self._learn_pace()
         return ''
+
+    def set_back_ns(self, stamp_ns: int) -> int:
+        """How far the clock was set back, if this stamp of a new image falls where none was missing; else 0.
+
+        A late image fills a gap; a clock that was set back gives new images the stamps of old ones. That tells
+        it from slow delivery. (An old image that is sent twice looks the same.)
+        """
+        if self.period_ns is None or self.newest_stamp_ns is None or stamp_ns >= self.newest_stamp_ns:
+            return 0
+        stamps = sorted(stamp for stamp, _ in self._believed)
+        place = bisect_left(stamps, stamp_ns)
+        if not 0 < place < len(stamps) or 2 * (stamps[place] - stamps[place - 1]) > 3 * self.period_ns:
+            return 0
+        return self.newest_stamp_ns + self.period_ns - stamp_ns
+
+    def forget_stamps(self) -> None:
+        """Start again after the clock was set back: the old stamps no longer tell order or lag."""
+        self.newest_stamp_ns = self.lowest_lag_ns = None
+        self.collisions = 0
+        self._believed.clear()
 
     def silence_ns(self, now_ns: int) -> int | None:
         """Time since the newest image arrived; None if none ever came."""
@@ -78,11 +109,6 @@ class StreamClock:
         """Whether images stay away for longer than the stream's own rhythm explains (or never came)."""
         silence = self.silence_ns(now_ns)
         return silence is None or silence > self._silence_limit_ns
-
-    @property
-    def longest_gap_ns(self) -> int:
-        """Longest time between two arrivals in the window; 0 before the second image."""
-        return max((later - earlier for earlier, later in pairwise(self._arrivals)), default=0)
 
     @property
     def in_order(self) -> bool:
@@ -96,28 +122,10 @@ class StreamClock:
             return 'zero_stamp'
         return 'repeated_stamp' if self.repeats >= 2 else ''
 
-    @property
-    def lowest_lag_ns(self) -> int | None:
-        """Lag of the fastest delivery in the window; None before the first believed stamp."""
-        return min((received - stamp for stamp, received in self._believed), default=None)
-
     def highest_lag_ns(self, below_ns: int) -> int | None:
         """Lag of the slowest delivery in the window that is no slower than `below_ns`; None if there is none."""
         lags = [received - stamp for stamp, received in self._believed]
         return max((lag for lag in lags if lag <= below_ns), default=None)
-
-    @property
-    def pace(self) -> float:
-        """Seconds that stamps advance in a second of arrivals; 1 unless both halves of the window deny it."""
-        if len(self._believed) < WINDOW_IMAGES:
-            return 1.0
-        images = list(self._believed)
-        middle = len(images) // 2
-        paces = [_pace(half) for half in (images[:middle], images[middle:])]
-        low, high = PACE_LIMITS
-        if all(pace < low for pace in paces) or all(pace > high for pace in paces):
-            return _pace(images)
-        return 1.0
 
     def _observe_arrival(self, received_ns: int) -> None:
         if self.last_received_ns is not None and self.is_dead(received_ns):
@@ -128,6 +136,7 @@ class StreamClock:
         self._arrivals.append(received_ns)
         self.last_received_ns = received_ns
         if len(self._arrivals) > 1:
+            self.longest_gap_ns = max(later - earlier for earlier, later in pairwise(self._arrivals))
             mean_gap = (self._arrivals[-1] - self._arrivals[0]) // (len(self._arrivals) - 1)
             self._silence_limit_ns = _silence_limit(mean_gap, self.longest_gap_ns)
 
@@ -137,6 +146,15 @@ class StreamClock:
         if len(gaps) >= 3:
             # The lower quartile, not the mean: lost images make gaps longer, nothing makes them shorter.
             self.period_ns = gaps[len(gaps) // 4]
+
+    def _learn_pace(self) -> None:
+        self.pace = 1.0
+        if len(self._believed) == WINDOW_IMAGES:
+            images = list(self._believed)
+            paces = [_pace(half) for half in (images[:WINDOW_IMAGES // 2], images[WINDOW_IMAGES // 2:])]
+            low, high = PACE_LIMITS
+            if max(paces) < low or min(paces) > high:
+                self.pace = _pace(images)
 
 
 def _silence_limit(mean_gap_ns: int, longest_gap_ns: int) -> int:

@@ -17,7 +17,8 @@ How it decides, in the order of the code below:
 - *What is believed.* See `clock_comparison.py`.
 
 A stamp of the leading stream further back than `max_delay_s`, or a clock that goes back as much, is a bag that
-loops: what waits is released and everything learned is forgotten.
+loops: what waits is released and everything learned is forgotten. Two of its images in a row that go back less, to
+where none was missing, are a clock that was set back: what waits is released, and the order starts again.
 """
 from __future__ import annotations
 
@@ -52,6 +53,7 @@ class Synchroniser:
         self._max_skew = round(config.max_skew_s * NS_PER_S)
         self._max_wait = round(config.max_wait_s * NS_PER_S)
         self._max_delay = round(config.max_delay_s * NS_PER_S)
+        self._offset_ns = {modality: round(offset_s * NS_PER_S) for modality, offset_s in config.clock_offset_s.items()}
         self._pairing = Pairing(config)
         self._events: deque[tuple[int, str]] = deque(maxlen=8)
         self._forget()
@@ -103,6 +105,11 @@ class Synchroniser:
             times.append(hand_over)
         return min(times, default=None)
 
+    @property
+    def held(self) -> int:
+        """Images that are kept at present, at most `queue_size + 1` of each modality."""
+        return len(self._pending) + sum(len(stream.queue) for stream in self._streams.values())
+
     def reset(self) -> None:
         """Forget images and everything learned; what waits is dropped and counted. The counters stay."""
         for arrival in self._pending:
@@ -131,8 +138,7 @@ class Synchroniser:
 
     def _observe(self, image: StampedImage) -> Arrival:
         stream = self._streams[image.modality]
-        offset = round(self.config.clock_offset_s.get(image.modality, 0) * NS_PER_S)
-        stamp, received = image.stamp_ns and image.stamp_ns - offset, min(image.received_ns, self._now)
+        stamp, received = self._stamp_ns(image), min(image.received_ns, self._now)
         fault = stream.observe(stamp, received)
         late = self._last_lead_ns is not None and stamp <= self._last_lead_ns
         arrival = Arrival(image, stamp, received, fault, late)
@@ -140,19 +146,34 @@ class Synchroniser:
             stream.compare(arrival)
         return arrival
 
+    def _stamp_ns(self, image: StampedImage) -> int:
+        # Zero means that nobody set it: it stays zero.
+        return image.stamp_ns and image.stamp_ns - self._offset_ns.get(image.modality, 0)
+
     def _jump_back(self, image: StampedImage) -> list[ImageBundle]:
-        newest = self._streams[image.modality].clock.newest_stamp_ns
-        offset = round(self.config.clock_offset_s.get(image.modality, 0) * NS_PER_S)
-        if image.modality is not self.active or not image.stamp_ns or newest is None:
+        clock = self._streams[image.modality].clock
+        if image.modality is not self.active or not image.stamp_ns or clock.newest_stamp_ns is None:
             return []
-        back = newest - (image.stamp_ns - offset)
-        if back <= self._max_delay:
-            return []
-        return self._flush(f'{image.modality}: stamps went back {back / NS_PER_S:.2f} s', self._now)
+        stamp = self._stamp_ns(image)
+        back = clock.newest_stamp_ns - stamp
+        event = f'{image.modality}: stamps went back {back / NS_PER_S:.2f} s'
+        if back > self._max_delay:
+            return self._flush(event, self._now)
+        # One image where none was missing may be sent twice; two are a clock that was set back.
+        if clock.collisions and clock.set_back_ns(stamp):
+            bundles = self._release_all()
+            clock.forget_stamps()
+            self._last_lead_ns = None
+            self._note(event)
+            return bundles
+        return []
+
+    def _release_all(self) -> list[ImageBundle]:
+        return [self._emit(self._pending.pop(0)) for _ in range(len(self._pending))]
 
     def _flush(self, event: str, now_ns: int) -> list[ImageBundle]:
         """Give what waits, forget everything, and start again at a time that may lie before the last."""
-        bundles = [self._emit(self._pending.pop(0)) for _ in range(len(self._pending))]
+        bundles = self._release_all()
         self.reset()
         self._now = self._started_ns = now_ns
         self._note(f'{event}: started afresh')

@@ -68,4 +68,4 @@ class LabelSpace:
         """Paint a label map, (H, W) uint8 -> (H, W, 3) uint8 RGB; values without a class are black."""
         table = np.zeros((256, 3), np.uint8)
         table[:len(self.palette)] = self.palette
-        return table[label_map]
+        return np.take(table, label_map, axis=0)

@@ -45,7 +45,7 @@ class ClockComparison:
         self._window: list[int] = []
         self._window_started_ns = 0
         self._closed_ns: int | None = None
-        self._closed_noise_ns = 0
+        self._closed_noises_ns: deque[int] = deque(maxlen=2)
         self._delivery_ns: int | None = None   # relative lag that is believed to be delivery, now
         self._reference_ns: int | None = None  # the same when it was first learned
         self._ceiling_ns = limit_ns            # relative lags above it are a fault
@@ -75,7 +75,7 @@ class ClockComparison:
         if self._closed_ns is None or self._delivery_ns is None or abs(self._closed_ns) > self._limit:
             return 0
         drift = self._closed_ns - self._delivery_ns
-        return drift if abs(drift) > max(self._tolerance // 2, self._closed_noise_ns * 3 // 4) else 0
+        return drift if abs(drift) > max(self._tolerance // 2, self._noise() * 3 // 4) else 0
 
     @property
     def correction_ns(self) -> int:
@@ -139,14 +139,12 @@ class ClockComparison:
     def _noise(self) -> int:
         if not self._recent:
             return 0
-        noise = median_low(self._recent) - min(self._recent)
-        # A step in the window looks like noise; the last window knew better.
-        return noise if self._closed_ns is None else min(noise, self._closed_noise_ns)
+        # A step in a window looks like noise; the windows beside it know better.
+        return min([median_low(self._recent) - min(self._recent), *self._closed_noises_ns])
 
     def _close_window(self) -> None:
         value, noise = min(self._window), median_low(self._window) - min(self._window)
-        quiet = noise if self._closed_ns is None else min(noise, self._closed_noise_ns)
-        jump = max(self._tolerance // 2, quiet * 3 // 2)
+        jump = max(self._tolerance // 2, min([noise, *self._closed_noises_ns]) * 3 // 2)
         if abs(value) <= self._limit:
             if self._delivery_ns is None:
                 self._delivery_ns = self._reference_ns = value
@@ -154,7 +152,8 @@ class ClockComparison:
                 self._delivery_ns, self._settled = value, 0
             else:
                 self._settle()
-        self._closed_ns, self._closed_noise_ns = value, noise
+        self._closed_ns = value
+        self._closed_noises_ns.append(noise)
         self._window.clear()
 
     def _jumped(self, value: int, jump: int) -> bool:

@@ -15,6 +15,9 @@ NS_PER_S = 1_000_000_000
 #: stream that jitters by 120 ms to be seen with near certainty.
 WINDOW_IMAGES = 30
 
+#: Images after which the rhythm of a stream is known.
+RHYTHM_IMAGES = 4
+
 #: A stream is in order again after this many images without one that came behind a newer one.
 ORDERED_IMAGES = 60
 
@@ -30,7 +33,7 @@ class StreamClock:
         last_received_ns: arrival of the newest image; None if none ever came.
         newest_stamp_ns: highest stamp that was believed; None before the first.
         period_ns: usual distance of neighbouring stamps; None until four images have come.
-        streak: images since the stream started or came back to life.
+        streak: images since the stream started, came back to life or was distrusted.
         repeats: images in a row whose stamp had been seen before.
         longest_gap_ns: longest time between two arrivals in the window; 0 before the second image.
         lowest_lag_ns: lag of the fastest delivery in the window; None before the first believed stamp.
@@ -53,7 +56,7 @@ class StreamClock:
         self._arrivals: deque[int] = deque(maxlen=WINDOW_IMAGES)
         self._believed: deque[tuple[int, int]] = deque(maxlen=WINDOW_IMAGES)
         self._ordered = ORDERED_IMAGES
-        self._silence_limit_ns = _silence_limit(0, 0)
+        self._silence_limit_ns = NS_PER_S
 
     def observe(self, stamp_ns: int, received_ns: int) -> str:
         """Take in one image.
@@ -101,6 +104,10 @@ class StreamClock:
         self.collisions = 0
         self._believed.clear()
 
+    def distrust(self) -> None:
+        """Count the images that show the stream to be alive from zero."""
+        self.streak = 0
+
     def silence_ns(self, now_ns: int) -> int | None:
         """Time since the newest image arrived; None if none ever came."""
         return None if self.last_received_ns is None else max(0, now_ns - self.last_received_ns)
@@ -128,17 +135,18 @@ class StreamClock:
         return max((lag for lag in lags if lag <= below_ns), default=None)
 
     def _observe_arrival(self, received_ns: int) -> None:
-        if self.last_received_ns is not None and self.is_dead(received_ns):
+        if len(self._arrivals) >= RHYTHM_IMAGES and self.is_dead(received_ns):
             self._arrivals.clear()
             self._believed.clear()
             self.streak = 0
         self.streak += 1
         self._arrivals.append(received_ns)
         self.last_received_ns = received_ns
-        if len(self._arrivals) > 1:
-            self.longest_gap_ns = max(later - earlier for earlier, later in pairwise(self._arrivals))
-            mean_gap = (self._arrivals[-1] - self._arrivals[0]) // (len(self._arrivals) - 1)
-            self._silence_limit_ns = _silence_limit(mean_gap, self.longest_gap_ns)
+        gaps = [later - earlier for earlier, later in pairwise(self._arrivals)]
+        self.longest_gap_ns = max(gaps, default=0)
+        if len(self._arrivals) >= RHYTHM_IMAGES:
+            # 0.3 s at 30 Hz: nine images in a row, which a stream that loses 30 % at random all but never loses.
+            self._silence_limit_ns = max(3 * sum(gaps) // len(gaps) + NS_PER_S // 5, 2 * self.longest_gap_ns)
 
     def _learn_period(self) -> None:
         stamps = sorted(stamp for stamp, _ in self._believed)
@@ -155,11 +163,6 @@ class StreamClock:
             low, high = PACE_LIMITS
             if max(paces) < low or min(paces) > high:
                 self.pace = _pace(images)
-
-
-def _silence_limit(mean_gap_ns: int, longest_gap_ns: int) -> int:
-    # 0.3 s at 30 Hz: nine images in a row, which a stream that loses 30 % at random all but never loses.
-    return max(3 * mean_gap_ns + NS_PER_S // 5, 2 * longest_gap_ns)
 
 
 def _pace(images: list[tuple[int, int]]) -> float:

@@ -246,6 +246,7 @@ class Synchroniser:
         if self._streams[modality].fault or self._streams[self.active].fault:
             # The two clocks have no common order.
             self._last_lead_ns = None
+        self._streams[self.active].clock.distrust()
         self.active = modality
         self.counters[f'handover.{modality}'] += 1
         for arrival in heirs:
@@ -283,28 +284,31 @@ class Synchroniser:
     # What a bundle says
 
     def _emit(self, lead: Arrival) -> ImageBundle:
-        slots, reports = {}, []
+        slots, reports = {}, self._reports()
         for modality in self.config.modalities:
             stream = self._streams[modality]
             if modality is lead.modality:
                 slots[modality] = BundleSlot(Presence.PRESENT, lead.image, 0.0, self._age_s(stream))
             else:
-                slots[modality] = self._slot(lead, stream, reports)
+                slots[modality], doubts = self._slot(lead, stream)
+                reports += doubts
             self.counters[f'{modality}.{slots[modality].presence}'] += 1
         self.counters[f'{lead.modality}.led'] += 1
         if lead.fault != 'zero_stamp':
             self._last_lead_ns = lead.stamp_ns
-        return ImageBundle(lead.modality, slots, self._now, tuple(self._reports() + reports))
+        return ImageBundle(lead.modality, slots, self._now, tuple(reports))
 
-    def _slot(self, lead: Arrival, stream: ImageStream, reports: list[str]) -> BundleSlot:
+    def _slot(self, lead: Arrival, stream: ImageStream) -> tuple[BundleSlot, list[str]]:
+        """The slot of a partner, and what people must know of this pair beyond the streams' reports."""
         own = self._streams[lead.modality]
         partner, skew = self._pairing.partner(lead, own, stream)
         if partner is None:
             presence, reason = self._pairing.absence(lead, own, stream, now_ns=self._now)
-            return BundleSlot(presence, age_s=self._age_s(stream), reason=reason)
+            return BundleSlot(presence, age_s=self._age_s(stream), reason=reason), []
         stream.queue.remove(partner)
-        reports += [text for text in (stream.pair_doubt(partner, skew), own.pair_doubt(lead, skew)) if text]
-        return BundleSlot(Presence.PRESENT, partner.image, skew / NS_PER_S, self._age_s(stream))
+        doubts = [one.pair_doubt(arrival, skew) for one, arrival in ((stream, partner), (own, lead)) if not one.doubts()]
+        slot = BundleSlot(Presence.PRESENT, partner.image, skew / NS_PER_S, self._age_s(stream))
+        return slot, [doubt for doubt in doubts if doubt]
 
     def _age_s(self, stream: ImageStream) -> float | None:
         silence = stream.clock.silence_ns(self._now)

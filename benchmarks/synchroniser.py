@@ -115,7 +115,7 @@ class Figures:
     """What one synchroniser did with one row.
 
     Attributes:
-        source: `simulated` here, or `quoted` from the measurement over DDS.
+        source: `run here`, or `quoted` from the measurement over DDS.
         bundles: bundles given, of `expected`; for message_filters, pairs.
         expected: images that have to lead: RGB's, and depth's while RGB is away.
         paired: bundles with both images.
@@ -180,7 +180,7 @@ def judge(row: Row, images: list[SimulatedImage], config: SynchroniserConfig) ->
         for text in {_without_figures(report) for report in bundle.reports}:
             reports[text] = reports.get(text, 0) + 1
     return Figures(
-        'simulated', len(bundles), _expected(row, images), sum(len(_images(bundle)) > 1 for bundle in bundles),
+        'run here', len(bundles), _expected(row, images), sum(len(_images(bundle)) > 1 for bundle in bundles),
         _longest_silence_s([bundle.released_ns for bundle in bundles], images), statistics.median(latencies),
         statistics.quantiles(latencies, n=20)[-1], len(wrong), sum(not bundle.reports for bundle in wrong),
         sum(bool(bundle.reports) for bundle in bundles), reports)
@@ -195,10 +195,11 @@ def judge_message_filters(row: Row, images: list[SimulatedImage]) -> Figures | N
         return Figures('quoted', row.quoted_fired, _expected(row, images), row.quoted_fired, row.quoted_silence_s,
                        None, None, row.quoted_wrong, row.quoted_wrong)
     wrong = sum(abs(rgb.true_ns - depth.true_ns) > SLOP_S * NS_PER_S for _, rgb, depth in pairs)
-    latencies = [(time_ns - rgb.received_ns) / 1e6 for time_ns, rgb, _ in pairs] or [float('nan')]
-    return Figures('simulated', len(pairs), _expected(row, images), len(pairs),
-                   _longest_silence_s([time_ns for time_ns, *_ in pairs], images), statistics.median(latencies),
-                   statistics.quantiles([*latencies, latencies[-1]], n=20)[-1], wrong, wrong)
+    latencies = [(time_ns - rgb.received_ns) / 1e6 for time_ns, rgb, _ in pairs]
+    return Figures('run here', len(pairs), _expected(row, images), len(pairs),
+                   _longest_silence_s([time_ns for time_ns, *_ in pairs], images),
+                   statistics.median(latencies) if latencies else None,
+                   statistics.quantiles(latencies, n=20)[-1] if len(latencies) > 1 else None, wrong, wrong)
 
 
 def _message_filters_pairs(images: list[SimulatedImage]) -> list[tuple[int, Any, Any]] | None:
@@ -263,14 +264,14 @@ def measure(config: SynchroniserConfig, *, seed: int) -> list[dict[str, Any]]:
 
 def print_table(results: list[dict[str, Any]]) -> None:
     """One line a row: ours, then message_filters'."""
-    print(f'{"":38} | {"rsgmamba_ros":^78} | message_filters')
+    print(f'{"":38} | {"rsgmamba_ros":^68} | message_filters')
     print(f'{"row":38} | {"bundles":>10} {"paired":>6} {"silence":>8} {"p50":>6} {"p95":>6} {"wrong":>6} '
-          f'{"unreported":>10} {"reported":>8} {"":>9} | {"fired":>6} {"silence":>8} {"wrong":>6}')
+          f'{"unreported":>10} {"reported":>8} | {"fired":>6} {"silence":>8} {"wrong":>6}')
     for result in results:
         ours, rival = result['ours'], result['message_filters']
         line = (f'{result["row"]:38} | {ours["bundles"]:>3} of {ours["expected"]:>3} {ours["paired"]:>6} '
                 f'{ours["longest_silence_s"]:>6.2f} s {ours["latency_p50_ms"]:>6.0f} {ours["latency_p95_ms"]:>6.0f} '
-                f'{ours["wrong"]:>6} {ours["wrong_unreported"]:>10} {ours["reported"]:>8} {"":>9} | ')
+                f'{ours["wrong"]:>6} {ours["wrong_unreported"]:>10} {ours["reported"]:>8} | ')
         if rival:
             line += f'{rival["bundles"]:>6} {rival["longest_silence_s"]:>6.2f} s {rival["wrong"]:>6}  {rival["source"]}'
         else:

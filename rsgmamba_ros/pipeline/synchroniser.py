@@ -306,7 +306,8 @@ class Synchroniser:
             presence, reason = self._pairing.absence(lead, own, stream, now_ns=self._now)
             return BundleSlot(presence, age_s=self._age_s(stream), reason=reason), []
         stream.queue.remove(partner)
-        doubts = [one.pair_doubt(arrival, skew) for one, arrival in ((stream, partner), (own, lead)) if not one.doubts()]
+        sides = ((stream, partner), (own, lead))
+        doubts = [side.pair_doubt(arrival, skew) for side, arrival in sides if not side.doubts()]
         slot = BundleSlot(Presence.PRESENT, partner.image, skew / NS_PER_S, self._age_s(stream))
         return slot, [doubt for doubt in doubts if doubt]
 

@@ -329,9 +329,10 @@ def test_an_offset_that_may_be_delivery_is_never_paired_silently(offset_s):
 @pytest.mark.parametrize('step_s', [0.06, 0.1, 0.2, 1.0, -0.06, -0.1, -0.2, -1.0])
 @pytest.mark.parametrize('faulty', [RGB, DEPTH])
 def test_a_step_of_a_clock_is_noticed_before_a_wrong_pair_goes_out(step_s, faulty):
-    rgb, depth = (stream(modality, 240, delay_ms=delay, offset_s=lambda i: step_s * (i >= 120 and modality is faulty))
-                  for modality, delay in ((RGB, 5), (DEPTH, 7)))
-    bundles, synchroniser = run(rgb, depth)
+    def step(index):
+        return step_s * (index >= 120)
+    rgb = stream(RGB, 240, offset_s=step if faulty is RGB else 0.0)
+    bundles, synchroniser = run(rgb, stream(DEPTH, 240, delay_ms=7, offset_s=step if faulty is DEPTH else 0.0))
     assert len(bundles) + synchroniser.counters['rgb.drop.out_of_order'] == 240
     assert all(bundle.reports for bundle in wrong(bundles))
     assert all(bundle.reports for bundle in after(bundles, 4.1))

@@ -75,9 +75,11 @@ def _arrays(failed: FailedSample, window: Window, config: TrainingConfig) -> dic
 def training_batches(dataset: Dataset, config: TrainingConfig, *, first_step: int, rank: int = 0,
                      processes: int = 1) -> Iterator[Batch]:
     """Batches of the steps from `first_step` on; of several processes each gets every n-th sample."""
+    # Before the workers are forked: OpenCV's threads do not live on in them, and a call that needs one never returns.
+    cv2.setNumThreads(1)
     loader = DataLoader(
         TrainingSamples(dataset, config), batch_sampler=_StepSampler(config, first_step, rank, processes),
-        num_workers=config.workers, persistent_workers=False, worker_init_fn=_start_worker,
+        num_workers=config.workers, persistent_workers=False,
         prefetch_factor=2 if config.workers else None, pin_memory=config.device != 'cpu')
     for arrays in loader:
         targets = Targets(arrays['label_map'], arrays['reliability'], arrays['reliability_map'])
@@ -100,9 +102,3 @@ class _StepSampler:
 
     def __len__(self) -> int:
         return self.config.steps - self.first_step
-
-
-def _start_worker(_: int) -> None:
-    # Each worker has one core's worth of work; OpenCV's own threads would fight over the others.
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)

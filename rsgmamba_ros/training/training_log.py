@@ -11,7 +11,7 @@ class TrainingLog:
     """Rows of figures by step, one CSV a kind (`train.csv`, `validation.csv`).
 
     Args:
-        first_step: rows from it on, left by a run that went further before it was killed, are dropped.
+        first_step: rows after it, left by a run that went further before it was killed, are dropped.
     """
 
     def __init__(self, folder: Path, *, first_step: int):
@@ -74,7 +74,7 @@ def _drop_rows(path: Path, first_step: int) -> None:
     if not path.exists():
         return
     lines = path.read_text().splitlines()
-    kept = lines[:1] + [line for line in lines[1:] if line and int(line.split(',')[0]) < first_step]
+    kept = lines[:1] + [line for line in lines[1:] if line and int(line.split(',')[0]) <= first_step]
     path.write_text('\n'.join(kept) + '\n') if len(kept) > 1 else path.unlink()
 
 

@@ -1,0 +1,28 @@
+import numpy as np
+import pytest
+
+from rsgmamba_ros.training.calibration import fit_calibration, isotonic
+from rsgmamba_ros.training.loss import TARGET_OF_SEVERITY
+
+
+@pytest.mark.parametrize('seed', range(3))
+def test_isotonic_is_that_of_scikit_learn(seed):
+    module = pytest.importorskip('sklearn.isotonic')
+    values = np.random.default_rng(seed).normal(size=60) + np.linspace(0, 2, 60)
+    np.testing.assert_allclose(isotonic(values), module.isotonic_regression(values), atol=1e-9)
+
+
+def test_the_map_does_not_fall_and_gives_back_what_was_taught():
+    rng = np.random.default_rng(0)
+    severities = rng.integers(0, 6, 600)
+    logits = 3 - 1.5 * severities + rng.normal(0, 0.3, 600)
+    fitted = fit_calibration(logits, severities)
+    assert all(np.diff(fitted['x']) > 0) and all(np.diff(fitted['y']) >= 0)
+    for severity in (0, 2, 4):
+        value = np.interp(3 - 1.5 * severity, fitted['x'], fitted['y'])
+        assert value == pytest.approx(TARGET_OF_SEVERITY[severity], abs=0.12)
+
+
+def test_logits_that_are_no_numbers_are_refused():
+    with pytest.raises(ValueError, match='finite'):
+        fit_calibration(np.array([0.0, np.nan]), np.array([0, 1]))

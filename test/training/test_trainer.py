@@ -1,0 +1,102 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from rsgmamba_ros.data.samples import AugmentationConfig, Sample
+from rsgmamba_ros.network.checkpoint import load_checkpoint
+from rsgmamba_ros.pipeline.preprocessing import PreprocessingConfig
+from rsgmamba_ros.training.batches import training_batches
+from rsgmamba_ros.training.config import Phase, TrainingConfig
+from rsgmamba_ros.training.trainer import Trainer
+from rsgmamba_ros.training.training_log import read_rows
+from rsgmamba_ros.vocabulary.errors import CheckpointError
+from rsgmamba_ros.vocabulary.images import Modality
+from rsgmamba_ros.vocabulary.labels import LabelSpace
+
+
+class Squares:
+    """Bright near squares before a dark far wall: a task that a few steps learn something of."""
+
+    labels = LabelSpace(('wall', 'square'))
+    auxiliary = Modality.DEPTH
+
+    def __len__(self) -> int:
+        return 6
+
+    def __getitem__(self, index: int) -> Sample:
+        rng = np.random.default_rng(index)
+        label_map = np.zeros((48, 64), np.uint8)
+        top, left = rng.integers(0, 24, 2)
+        label_map[top:top + 20, left:left + 20] = 1
+        rgb = np.where(label_map[..., None] > 0, rng.integers(150, 255, 3), rng.integers(0, 90, 3)).astype(np.uint8)
+        return Sample(rgb, np.where(label_map > 0, 1.5, 4.0).astype(np.float32), label_map, f'squares {index}')
+
+
+CONFIG = TrainingConfig(
+    Modality.DEPTH, (Phase(4, 2, 32, 32), Phase(2, 2, 32, 64)), preprocessing=PreprocessingConfig(48, 64),
+    network={'dims': [8, 8, 8, 8], 'depths': [1, 1, 1, 1], 'decoder_width': 8}, warmup_steps=1,
+    validate_every=3, save_every=2, log_every=1, calibration_samples=3,
+    augmentation=AugmentationConfig(min_scale=0.7, max_scale=1.2))
+
+
+def train(folder, config: TrainingConfig = CONFIG, *, until: int | None = None) -> Trainer:
+    trainer = Trainer(config, Squares(), Squares(), folder)
+    trainer.run(until=until)
+    return trainer
+
+
+def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
+    return {**trainer.network.state_dict(), **{f'average.{name}': value for name, value
+                                               in trainer.average.network.state_dict().items()}}
+
+
+def test_a_killed_training_goes_on_bit_for_bit(tmp_path):
+    whole = train(tmp_path / 'whole')
+    # Killed after step 5: the state of step 4 is on disk, the log has a row that did not survive.
+    train(tmp_path / 'killed', until=5)
+    resumed = train(tmp_path / 'killed')
+    first, second = weights(whole), weights(resumed)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    for name in ('train', 'validation'):
+        logs = [read_rows(tmp_path / run / f'{name}.csv') for run in ('whole', 'killed')]
+        assert logs[0] == logs[1]
+
+
+def test_a_finished_training_leaves_checkpoint_curves_and_calibration(tmp_path):
+    trainer = train(tmp_path)
+    checkpoint = load_checkpoint(tmp_path / 'checkpoint.safetensors')
+    assert checkpoint.labels == Squares.labels and checkpoint.auxiliary is Modality.DEPTH
+    assert set(checkpoint.calibration) == {'rgb', 'depth'}
+    assert checkpoint.info['steps'] == CONFIG.steps == trainer.step
+    assert (tmp_path / 'curves.png').stat().st_size > 1000
+    assert read_rows(tmp_path / 'train.csv')['step'] == [1, 2, 3, 4, 5, 6]
+
+
+def test_the_state_of_another_configuration_is_refused(tmp_path):
+    train(tmp_path, until=2)
+    with pytest.raises(CheckpointError, match='another configuration'):
+        train(tmp_path, replace(CONFIG, seed=7))
+
+
+def test_the_loss_falls(tmp_path):
+    config = replace(CONFIG, phases=(Phase(30, 4, 32, 64),), learning_rate=5e-3, validate_every=30, save_every=100)
+    train(tmp_path, config)
+    loss = read_rows(tmp_path / 'train.csv')['loss_labels']
+    assert np.mean(loss[-5:]) < 0.8 * np.mean(loss[:5])
+
+
+def test_a_single_modality_rival_is_given_only_its_modality(tmp_path):
+    config = replace(CONFIG, fusion='rgb_only')
+    batch = next(training_batches(Squares(), config, first_step=0))
+    assert batch.available.tolist() == [[True, False]] * 2
+    train(tmp_path, config)
+    assert set(load_checkpoint(tmp_path / 'checkpoint.safetensors').calibration) <= {'rgb'}
+
+
+def test_batches_do_not_depend_on_workers_and_processes_share_them_out(tmp_path):
+    alone = [next(training_batches(Squares(), replace(CONFIG, workers=workers), first_step=3)) for workers in (0, 2)]
+    assert torch.equal(alone[0].images, alone[1].images)
+    parts = [next(training_batches(Squares(), CONFIG, first_step=3, rank=rank, processes=2)) for rank in (0, 1)]
+    assert torch.equal(torch.cat([part.images for part in parts]), alone[0].images)

@@ -6,12 +6,15 @@
 //
 //   u         (B, L, C) shared by all directions, or (B, L, K*C)
 //   delta     (B, L, K*C), or null: then delta = dt_weight @ projected[:R]
-//   projected (B, L, K, R + 2N): step (R), B (N), C (N) at a pixel, whatever order the direction visits it in
+//   projected (B, L, K, R + 2N), float32: step (R), B (N), C (N) at a pixel, whatever order the direction visits it in
 //   order     (K, L): the pixel that direction k visits at step l
 //   states    (B, K, tiles, C, N): the state before each tile of kTile steps, what the backward starts from
 #include <cstdint>
 #include <cstring>
 #include <vector>
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
 
 namespace {
 
@@ -42,13 +45,6 @@ inline Vector widen(const BFloat16* p) {
   const HalfVector bits = *(const LooseHalfVector*)p;
   return (Vector)(__builtin_convertvector(bits, WordVector) << 16);
 }
-inline float widen_one(const float* p) { return *p; }
-inline float widen_one(const BFloat16* p) {
-  const uint32_t word = uint32_t(p->bits) << 16;
-  float value;
-  std::memcpy(&value, &word, 4);
-  return value;
-}
 inline void narrow(float* p, Vector value) { *(LooseVector*)p = value; }
 inline void narrow(BFloat16* p, Vector value) {
   const WordVector words = (WordVector)value;
@@ -78,44 +74,56 @@ inline void store_row(T* p, int count, const Vector* row) {
   std::memcpy(p, padded, count * sizeof(T));
 }
 
-// Relative error about 1e-7; results below 2^-126 are 2^-126.
-inline Vector exponential(Vector x) {
-  const Vector low = splat(-87.33654f), high = splat(88.0f);
+// 2^x to a relative error of 2e-7, 0 for what is too small for a normal number. Minimax polynomial on [-1/2, 1/2].
+inline Vector exp2(Vector x) {
+#if defined(__AVX512F__)
+  const Vector whole = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#else
+  const Vector low = splat(-127.0f), high = splat(127.0f), magic = splat(12582912.0f);  // 1.5 * 2^23: rounds
   x = x < low ? low : x;
   x = x > high ? high : x;
-  const Vector magic = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
-  const Vector biased = x * 1.44269504088896341f + magic;
-  const Vector whole = biased - magic;
-  const Vector rest = (x - whole * 0.693359375f) + whole * 2.12194440e-4f;
-  Vector value = splat(1.9875691500e-4f);
-  value = value * rest + 1.3981999507e-3f;
-  value = value * rest + 8.3334519073e-3f;
-  value = value * rest + 4.1665795894e-2f;
-  value = value * rest + 1.6666665459e-1f;
-  value = value * rest + 5.0000001201e-1f;
-  value = value * rest * rest + rest + 1.0f;
-  return (Vector)((WordVector)value + ((WordVector)biased << 23));  // the magic's low bits are 0: times 2^whole
+  const Vector biased = x + magic, whole = biased - magic;
+#endif
+  const Vector rest = x - whole;
+  Vector value = splat(1.327647199e-3f);
+  value = value * rest + 9.675541334e-3f;
+  value = value * rest + 5.550713273e-2f;
+  value = value * rest + 2.402211972e-1f;
+  value = value * rest + 6.931469671e-1f;
+  value = value * rest + 1.0f;
+#if defined(__AVX512F__)
+  return _mm512_scalef_ps(value, whole);
+#else
+  const Vector power = (Vector)(((WordVector)biased + 127) << 23);  // the magic's low bits are 0: 2^whole
+  return value * power;
+#endif
 }
 
-// log(1 + exp(x)), accurate where the result is small too; `slope` is its derivative.
-inline Vector softplus(Vector x, Vector* slope) {
+// log(1 + e) / e for e in [0, 1], relative error 3e-8. Minimax polynomial.
+inline Vector log1p_ratio(Vector e) {
+  Vector value = splat(5.232694302e-3f);
+  value = value * e - 2.950523893e-2f;
+  value = value * e + 7.822595212e-2f;
+  value = value * e - 1.366324581e-1f;
+  value = value * e + 1.910600677e-1f;
+  value = value * e - 2.484298222e-1f;
+  value = value * e + 3.331909681e-1f;
+  value = value * e - 4.999949314e-1f;
+  return value * e + 9.999999699e-1f;
+}
+
+constexpr float kLog2E = 1.44269504088896341f, kLn2 = 0.693147180559945309f;
+
+// log(1 + 2^x), accurate where the result is small too; `slope` is the derivative by x ln 2.
+inline Vector softplus2(Vector x, Vector* slope) {
   const Vector zero = {};
-  const Vector magnitude = x < zero ? x : -x;  // -|x|
-  const Vector e = exponential(magnitude);
-  const Vector s = e / (e + 2.0f);             // log(1 + e) = 2 atanh(s), s <= 1/3
-  const Vector q = s * s;
-  Vector series = splat(2.0f / 13.0f);
-  series = series * q + 2.0f / 11.0f;
-  series = series * q + 2.0f / 9.0f;
-  series = series * q + 2.0f / 7.0f;
-  series = series * q + 2.0f / 5.0f;
-  series = series * q + 2.0f / 3.0f;
-  series = series * q + 2.0f;
+  const Vector positive = x > zero ? x : zero;
+  const Vector e = exp2(x - positive - positive);  // of -|x|, exactly
   if (slope) {
     const Vector inverse = 1.0f / (e + 1.0f);
     *slope = x < zero ? e * inverse : inverse;
   }
-  return (x < zero ? zero : x) + series * s;
+  return e * log1p_ratio(e) + positive * kLn2;
 }
 
 inline float total(const Vector* row) {
@@ -147,41 +155,45 @@ struct Weights {
   const float *dt_weight, *dt_bias, *A, *D;  // (K, C, R), (K, C), (K, C, N), (K, C)
 };
 
-// The weights of one block of channels, vectors over channels, absent channels 0.
+// The weights of one block of channels, vectors over channels, absent channels 0. Exponents are to the base 2: A, and
+// with softplus the step before it, come multiplied by log2(e).
 struct BlockWeights {
   std::vector<Vector> dt_weight, A;  // [R][kVectors], [N][kVectors]
+  float step_unit;                   // 1 / the factor in dt_weight
   Vector bias[kVectors], D[kVectors];
 
   BlockWeights(const Sizes& z, const Weights& w, int64_t k, int64_t first, int count)
-      : dt_weight(z.rank * kVectors), A(z.states * kVectors) {
+      : dt_weight(z.rank * kVectors), A(z.states * kVectors), step_unit(z.softplus ? kLn2 : 1.0f) {
+    const float scale = z.softplus ? kLog2E : 1.0f;
     for (int c = 0; c < kBlock; ++c) {
       const int64_t channel = k * z.channels + first + c;
       const int v = c / kLanes, lane = c % kLanes;
       const bool real = c < count;
-      bias[v][lane] = real ? w.dt_bias[channel] : 0;
+      bias[v][lane] = real ? w.dt_bias[channel] * scale : 0;
       D[v][lane] = real ? w.D[channel] : 0;
       for (int64_t r = 0; r < z.rank; ++r)
-        dt_weight[r * kVectors + v][lane] = real ? w.dt_weight[channel * z.rank + r] : 0;
-      for (int64_t n = 0; n < z.states; ++n) A[n * kVectors + v][lane] = real ? w.A[channel * z.states + n] : 0;
+        dt_weight[r * kVectors + v][lane] = real ? w.dt_weight[channel * z.rank + r] * scale : 0;
+      for (int64_t n = 0; n < z.states; ++n)
+        A[n * kVectors + v][lane] = real ? w.A[channel * z.states + n] * kLog2E : 0;
     }
   }
 };
 
 template <class T>
-inline void step_sizes(const Sizes& z, const BlockWeights& w, const T* row, const T* delta, int count,
+inline void step_sizes(const Sizes& z, const BlockWeights& w, const float* row, const T* delta, int count,
                        Vector* step, Vector* slope) {
   for (int v = 0; v < kVectors; ++v) step[v] = w.bias[v];
   if (delta) {
     Vector given[kVectors];
     load_row(delta, count, given);
-    for (int v = 0; v < kVectors; ++v) step[v] += given[v];
+    for (int v = 0; v < kVectors; ++v) step[v] += given[v] * (z.softplus ? kLog2E : 1.0f);
   }
   for (int64_t r = 0; r < z.rank; ++r) {
-    const float factor = widen_one(row + r);
+    const float factor = row[r];
     for (int v = 0; v < kVectors; ++v) step[v] += w.dt_weight[r * kVectors + v] * factor;
   }
   for (int v = 0; v < kVectors; ++v) {
-    if (z.softplus) step[v] = softplus(step[v], slope ? slope + v : nullptr);
+    if (z.softplus) step[v] = softplus2(step[v], slope ? slope + v : nullptr);
     else if (slope) slope[v] = splat(1.0f);
   }
 }
@@ -189,7 +201,7 @@ inline void step_sizes(const Sizes& z, const BlockWeights& w, const T* row, cons
 // kStates is N where it is known to the compiler (the state then stays in registers), else 0.
 template <class T, int kStates>
 void forward_block(const Sizes& z, const BlockWeights& w, int64_t k, int count, const T* u, const T* delta,
-                   const T* projected, const int32_t* order, float* sum, T* y, float* saved) {
+                   const float* projected, const int32_t* order, float* sum, T* y, float* saved) {
   const int64_t states = kStates ? kStates : z.states;
   const int64_t row_stride = z.directions * z.width(), delta_stride = z.directions * z.channels;
   const bool first = !z.shared || k == 0, last = !z.shared || k == z.directions - 1;
@@ -210,16 +222,18 @@ void forward_block(const Sizes& z, const BlockWeights& w, int64_t k, int count, 
     __builtin_prefetch(u + soon * z.pixel());
     __builtin_prefetch(u + soon * z.pixel() + 64 / sizeof(T));
     __builtin_prefetch(projected + soon * row_stride);
-    const T* row = projected + p * row_stride;
+    if (!first) __builtin_prefetch(sum + soon * kBlock, 1);
+    if (!first) __builtin_prefetch(sum + soon * kBlock + 16, 1);
+    const float* row = projected + p * row_stride;
     Vector step[kVectors], input[kVectors], out[kVectors];
     step_sizes(z, w, row, delta ? delta + p * delta_stride : nullptr, count, step, (Vector*)nullptr);
     load_row(u + p * z.pixel(), count, input);
     for (int v = 0; v < kVectors; ++v) out[v] = w.D[v] * input[v];
     for (int64_t n = 0; n < states; ++n) {
-      const float b = widen_one(row + z.rank + n), c = widen_one(row + z.rank + states + n);
+      const float b = row[z.rank + n], c = row[z.rank + states + n];
       for (int v = 0; v < kVectors; ++v) {
         Vector& state = h[n * kVectors + v];
-        state = exponential(step[v] * w.A[n * kVectors + v]) * state + step[v] * input[v] * b;
+        state = exp2(step[v] * w.A[n * kVectors + v]) * state + step[v] * input[v] * b;
         out[v] += state * c;
       }
     }
@@ -231,7 +245,7 @@ void forward_block(const Sizes& z, const BlockWeights& w, int64_t k, int count, 
 }
 
 template <class T>
-void forward(const Sizes& z, const Weights& weights, const T* u, const T* delta, const T* projected,
+void forward(const Sizes& z, const Weights& weights, const T* u, const T* delta, const float* projected,
              const int32_t* order, T* y, float* states, int threads) {
 #pragma omp parallel num_threads(threads)
   {
@@ -244,7 +258,7 @@ void forward(const Sizes& z, const Weights& weights, const T* u, const T* delta,
         const BlockWeights w(z, weights, k, first, count);
         const int64_t offset = b * z.length * z.pixel() + (z.shared ? 0 : k * z.channels) + first;
         const T* step = delta ? delta + (b * z.length * z.directions + k) * z.channels + first : nullptr;
-        const T* rows = projected + (b * z.length * z.directions + k) * z.width();
+        const float* rows = projected + (b * z.length * z.directions + k) * z.width();
         float* saved = states ? states + ((b * z.directions + k) * z.tiles() * z.channels + first) * z.states : nullptr;
         auto run = z.states == 1 ? forward_block<T, 1> : z.states == 4 ? forward_block<T, 4> : forward_block<T, 0>;
         run(z, w, k, count, u + offset, step, rows, order + k * z.length, sum.data(), y + offset, saved);
@@ -275,7 +289,7 @@ struct Tape {
 };
 
 template <class T>
-void replay_tile(const Sizes& z, const BlockWeights& w, int count, const T* u, const T* delta, const T* projected,
+void replay_tile(const Sizes& z, const BlockWeights& w, int count, const T* u, const T* delta, const float* projected,
                  const int32_t* order, int64_t begin, int64_t end, const float* saved, Tape& tape) {
   const int64_t states = z.states, rows = states * kVectors;
   for (int64_t n = 0; n < states; ++n) {
@@ -285,16 +299,16 @@ void replay_tile(const Sizes& z, const BlockWeights& w, int count, const T* u, c
   }
   for (int64_t l = begin; l < end; ++l) {
     const int64_t t = l - begin, p = order[l];
-    const T* row = projected + p * z.directions * z.width();
+    const float* row = projected + p * z.directions * z.width();
     Vector *step = &tape.step[t * kVectors], *input = &tape.input[t * kVectors];
     step_sizes(z, w, row, delta ? delta + p * z.directions * z.channels : nullptr, count, step,
                &tape.slope[t * kVectors]);
     load_row(u + p * z.pixel(), count, input);
     for (int64_t n = 0; n < states; ++n) {
-      const float b = widen_one(row + z.rank + n);
+      const float b = row[z.rank + n];
       for (int v = 0; v < kVectors; ++v) {
         const int64_t i = n * kVectors + v;
-        const Vector decay = exponential(step[v] * w.A[i]);
+        const Vector decay = exp2(step[v] * w.A[i]);
         tape.decay[t * rows + i] = decay;
         tape.h[(t + 1) * rows + i] = decay * tape.h[t * rows + i] + step[v] * input[v] * b;
       }
@@ -303,13 +317,13 @@ void replay_tile(const Sizes& z, const BlockWeights& w, int count, const T* u, c
 }
 
 template <class T>
-void reverse_tile(const Sizes& z, const BlockWeights& w, int count, const T* dy, const T* projected,
+void reverse_tile(const Sizes& z, const BlockWeights& w, int count, const T* dy, const float* projected,
                   const int32_t* order, int64_t begin, int64_t end, const Tape& tape, Vector* carry,
                   BlockGradients& g) {
   const int64_t states = z.states, rows = states * kVectors;
   for (int64_t l = end - 1; l >= begin; --l) {
     const int64_t t = l - begin, p = order[l];
-    const T* row = projected + p * z.directions * z.width();
+    const float* row = projected + p * z.directions * z.width();
     const Vector *step = &tape.step[t * kVectors], *input = &tape.input[t * kVectors];
     Vector out[kVectors], du[kVectors], dstep[kVectors];
     load_row(dy + p * z.pixel(), count, out);
@@ -320,7 +334,7 @@ void reverse_tile(const Sizes& z, const BlockWeights& w, int count, const T* dy,
     }
     float* drow = g.projected + p * z.directions * z.width();
     for (int64_t n = 0; n < states; ++n) {
-      const float b = widen_one(row + z.rank + n), c = widen_one(row + z.rank + states + n);
+      const float b = row[z.rank + n], c = row[z.rank + states + n];
       Vector db[kVectors], dc[kVectors];
       for (int v = 0; v < kVectors; ++v) {
         const int64_t i = n * kVectors + v;
@@ -330,7 +344,7 @@ void reverse_tile(const Sizes& z, const BlockWeights& w, int count, const T* dy,
         db[v] = driven * step[v];
         carry[i] = lambda * tape.decay[t * rows + i];
         const Vector faded = carry[i] * tape.h[t * rows + i];
-        dstep[v] += driven * b + faded * w.A[i];
+        dstep[v] += driven * b + faded * w.A[i] * kLn2;
         du[v] += lambda * step[v] * b;
         g.A[i] += faded * step[v];
       }
@@ -343,13 +357,13 @@ void reverse_tile(const Sizes& z, const BlockWeights& w, int count, const T* dy,
     }
     if (g.delta) store_row(g.delta + p * z.directions * z.channels, count, dstep);
     for (int64_t r = 0; r < z.rank; ++r) {
-      const float factor = widen_one(row + r);
+      const float factor = row[r];
       Vector part[kVectors];
       for (int v = 0; v < kVectors; ++v) {
         part[v] = dstep[v] * w.dt_weight[r * kVectors + v];
         g.dt_weight[r * kVectors + v] += dstep[v] * factor;
       }
-      drow[r] = total(part);
+      drow[r] = total(part) * w.step_unit;
     }
     Vector sum[kVectors];
     load_row(g.u + p * z.pixel(), count, sum);
@@ -359,7 +373,7 @@ void reverse_tile(const Sizes& z, const BlockWeights& w, int count, const T* dy,
 }
 
 template <class T>
-void backward(const Sizes& z, const Weights& weights, const T* u, const T* delta, const T* projected, const T* dy,
+void backward(const Sizes& z, const Weights& weights, const T* u, const T* delta, const float* projected, const T* dy,
               const int32_t* order, const float* states, const Gradients& gradients, int threads) {
 #pragma omp parallel for schedule(dynamic) num_threads(threads)
   for (int64_t task = 0; task < z.batch * z.blocks(); ++task) {
@@ -373,7 +387,7 @@ void backward(const Sizes& z, const Weights& weights, const T* u, const T* delta
       const int64_t offset = b * z.length * z.pixel() + (z.shared ? 0 : k * z.channels) + first;
       const int64_t given = (b * z.length * z.directions + k) * z.channels + first;
       const T* step = delta ? delta + given : nullptr;
-      const T* rows = projected + (b * z.length * z.directions + k) * z.width();
+      const float* rows = projected + (b * z.length * z.directions + k) * z.width();
       const float* saved = states + (pair * z.tiles() * z.channels + first) * z.states;
       BlockGradients g;
       g.A.assign(z.states * kVectors, Vector{});
@@ -409,19 +423,19 @@ int selective_scan_tile() { return kTile; }
 int selective_scan_block() { return kBlock; }
 
 void selective_scan_forward(const int64_t* sizes, int bfloat16, const void* u, const void* delta,
-                            const void* projected, const float* dt_weight, const float* dt_bias, const float* A,
+                            const float* projected, const float* dt_weight, const float* dt_bias, const float* A,
                             const float* D, const int32_t* order, void* y, float* states, int threads) {
   const Sizes z{sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], sizes[6], sizes[7]};
   const Weights w{dt_weight, dt_bias, A, D};
   if (bfloat16)
-    forward(z, w, (const BFloat16*)u, (const BFloat16*)delta, (const BFloat16*)projected, order, (BFloat16*)y, states,
+    forward(z, w, (const BFloat16*)u, (const BFloat16*)delta, projected, order, (BFloat16*)y, states,
             threads);
   else
-    forward(z, w, (const float*)u, (const float*)delta, (const float*)projected, order, (float*)y, states, threads);
+    forward(z, w, (const float*)u, (const float*)delta, projected, order, (float*)y, states, threads);
 }
 
 void selective_scan_backward(const int64_t* sizes, int bfloat16, const void* u, const void* delta,
-                             const void* projected, const float* dt_weight, const float* dt_bias, const float* A,
+                             const float* projected, const float* dt_weight, const float* dt_bias, const float* A,
                              const float* D, const int32_t* order, const void* dy, const float* states, float* du,
                              float* ddelta, float* dprojected, float* ddt_weight, float* dbias, float* dA, float* dD,
                              int threads) {
@@ -429,10 +443,10 @@ void selective_scan_backward(const int64_t* sizes, int bfloat16, const void* u, 
   const Weights w{dt_weight, dt_bias, A, D};
   const Gradients g{du, ddelta, dprojected, ddt_weight, dbias, dA, dD};
   if (bfloat16)
-    backward(z, w, (const BFloat16*)u, (const BFloat16*)delta, (const BFloat16*)projected, (const BFloat16*)dy, order,
+    backward(z, w, (const BFloat16*)u, (const BFloat16*)delta, projected, (const BFloat16*)dy, order,
              states, g, threads);
   else
-    backward(z, w, (const float*)u, (const float*)delta, (const float*)projected, (const float*)dy, order, states, g,
+    backward(z, w, (const float*)u, (const float*)delta, projected, (const float*)dy, order, states, g,
              threads);
 }
 

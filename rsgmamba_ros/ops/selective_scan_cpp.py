@@ -113,7 +113,7 @@ def selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D:
     """See `rsgmamba_ros.ops.selective_scan.selective_scan`. Transposes to channels last and back."""
     groups, channels = B.shape[1], u.shape[1] // B.shape[1]
     order = torch.arange(u.shape[-1], dtype=torch.int32).expand(groups, -1).contiguous()
-    projected = torch.cat((B, C), dim=2).permute(0, 3, 1, 2).to(u.dtype)
+    projected = torch.cat((B, C), dim=2).permute(0, 3, 1, 2)
     zeros = u.new_zeros(groups, channels, dtype=torch.float32)
     output, _ = torch.ops.rsgmamba.scan(
         u.transpose(1, 2), delta.to(u.dtype).transpose(1, 2), projected,
@@ -159,7 +159,7 @@ def _run_forward(u: Tensor, delta: Tensor | None, projected: Tensor, dt_weight: 
     if u.dtype not in DTYPES:
         raise ValueError(f'the compiled CPU scan takes float32 or bfloat16, got {u.dtype}')
     library = _library()
-    u, projected = u.contiguous(), projected.to(u.dtype).contiguous()
+    u, projected = u.contiguous(), projected.float().contiguous()
     delta = None if delta is None else delta.contiguous()
     weights = [tensor.contiguous() for tensor in (dt_weight, dt_bias, A, D, order)]
     output, states = _empty_results(u, delta, dt_weight, A, keep)
@@ -196,7 +196,7 @@ def _run_backward(dy: Tensor, u: Tensor, delta: Tensor | None, projected: Tensor
                   A: Tensor, D: Tensor, order: Tensor, states: Tensor,
                   softplus: bool) -> Gradients:
     library = _library()
-    u, projected, dy = u.contiguous(), projected.to(u.dtype).contiguous(), dy.to(u.dtype).contiguous()
+    u, projected, dy = u.contiguous(), projected.float().contiguous(), dy.to(u.dtype).contiguous()
     delta = None if delta is None else delta.contiguous()
     weights = [tensor.contiguous() for tensor in (dt_weight, dt_bias, A, D, order)]
     gradients = _empty_gradients(u, delta, dt_weight, A)

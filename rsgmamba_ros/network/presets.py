@@ -5,8 +5,12 @@ from dataclasses import replace
 from typing import Any
 
 from rsgmamba_ros.network.fusion import FusionConfig
+from rsgmamba_ros.network.reliability import CorrelationConfig
 from rsgmamba_ros.network.rsgmamba import RSGMamba, RSGMambaConfig
 from rsgmamba_ros.vocabulary.errors import ConfigError
+
+#: Strides 4, 8 and 16: shifts of up to 16 image pixels.
+CORRELATION = CorrelationConfig(stages=(0, 1, 2), radius=1)
 
 #: The class count in here is a place holder: `create_network` sets it.
 PRESETS: dict[str, RSGMambaConfig] = {
@@ -14,17 +18,17 @@ PRESETS: dict[str, RSGMambaConfig] = {
     'nano': RSGMambaConfig(
         classes=40, dims=(32, 64, 128, 256), depths=(1, 1, 3, 1), mlp_ratio=2.0, drop_path=0.05,
         fusion_size=FusionConfig(states=1, ratio=1.0, rank=8, gate_reduction=4),
-        decoder_width=64, decoder_mlp_ratio=2.0),
+        correlation=CORRELATION, decoder_width=64, decoder_mlp_ratio=2.0),
     # About 15M.
     'small': RSGMambaConfig(
         classes=40, dims=(64, 128, 256, 512), depths=(2, 2, 6, 2), mlp_ratio=3.0, drop_path=0.1,
         fusion_size=FusionConfig(states=2, ratio=1.0, rank=16, gate_reduction=4),
-        decoder_width=128, decoder_mlp_ratio=2.0),
+        correlation=CORRELATION, decoder_width=128, decoder_mlp_ratio=2.0),
     # VMamba-T's encoder, so that its ImageNet weights load; 48.6M at 40 classes.
     'base': RSGMambaConfig(
         classes=40, dims=(96, 192, 384, 768), depths=(2, 2, 8, 2), mlp_ratio=4.0, drop_path=0.2,
         fusion_size=FusionConfig(states=4, ratio=1.5, rank=48, gate_reduction=2),
-        decoder_width=208, decoder_mlp_ratio=4.0),
+        correlation=CORRELATION, decoder_width=208, decoder_mlp_ratio=4.0),
 }
 
 

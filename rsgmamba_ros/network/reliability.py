@@ -8,6 +8,8 @@ B batch, C channels, H, W map. Runs in float32 whatever the network's precision 
 """
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import nn, Tensor
 from torch.nn import functional as F
@@ -16,10 +18,21 @@ STATISTICS_CHANNELS = (8, 16, 32)  # of the convolutions on the image
 CELLS = 4                          # the image is cut in CELLS x CELLS for local faults
 FEATURE_CHANNELS = 16              # each stage's features are projected to, before pooling
 CORRELATION_CHANNELS = 8
-SHIFT_RADIUS = 1                   # pixels of the stage's map: with strides 4, 8 and 16 up to 16 image pixels
-CORRELATION_STAGES = (0, 1, 2)
 HIDDEN = 64
 FLOOR = 1e-3                       # keeps logarithms and quotients finite on constant images
+
+
+@dataclass(frozen=True)
+class CorrelationConfig:
+    """Where two modalities are compared.
+
+    Attributes:
+        stages: of the encoder whose maps are correlated.
+        radius: greatest shift, pixels of the stage's map.
+    """
+
+    stages: tuple[int, ...] = (0, 1)
+    radius: int = 2
 
 
 def pooled_statistics(maps: Tensor) -> Tensor:
@@ -70,20 +83,21 @@ class FeatureStatistics(nn.Module):
 
 
 class ShiftedCorrelation(nn.Module):
-    """Correlation of two modalities' structure at all shifts up to SHIFT_RADIUS pixels, per channel."""
+    """Correlation of two modalities' structure at all shifts up to `radius` pixels, per channel."""
 
-    def __init__(self, dim: int):
+    def __init__(self, dim: int, radius: int):
         super().__init__()
+        self.radius = radius
         self.rgb = nn.Linear(dim, CORRELATION_CHANNELS)
         self.auxiliary = nn.Linear(dim, CORRELATION_CHANNELS)
-        self.size = CORRELATION_CHANNELS * (2 * SHIFT_RADIUS + 1) ** 2
+        self.size = CORRELATION_CHANNELS * (2 * radius + 1) ** 2
 
     def forward(self, rgb: Tensor, auxiliary: Tensor) -> Tensor:
         """(B, H, W, C) twice -> (B, size), each in about [-1, 1]."""
         fixed = self._standardise(self.rgb(rgb))
-        moving = F.pad(self._standardise(self.auxiliary(auxiliary)), [SHIFT_RADIUS] * 4)
+        moving = F.pad(self._standardise(self.auxiliary(auxiliary)), [self.radius] * 4)
         _, _, height, width = fixed.shape
-        shifts = range(2 * SHIFT_RADIUS + 1)
+        shifts = range(2 * self.radius + 1)
         correlations = [(fixed * moving[:, :, dy:dy + height, dx:dx + width]).mean((2, 3))
                         for dy in shifts for dx in shifts]
         return torch.cat(correlations, dim=-1)
@@ -98,11 +112,13 @@ class ShiftedCorrelation(nn.Module):
 class ReliabilityHead(nn.Module):
     """One reliability logit for each modality that is there."""
 
-    def __init__(self, dims: tuple[int, ...], modalities: int):
+    def __init__(self, dims: tuple[int, ...], modalities: int, correlation: CorrelationConfig):
         super().__init__()
         self.images = nn.ModuleList(ImageStatistics() for _ in range(modalities))
         self.features = nn.ModuleList(FeatureStatistics(dims) for _ in range(modalities))
-        self.correlations = nn.ModuleList(ShiftedCorrelation(dims[stage]) for stage in CORRELATION_STAGES)
+        self.correlated_stages = correlation.stages
+        self.correlations = nn.ModuleList(
+            ShiftedCorrelation(dims[stage], correlation.radius) for stage in correlation.stages)
         alone = self.images[0].size + self.features[0].size
         together = sum(correlation.size for correlation in self.correlations)
         self.alone = nn.ModuleList(nn.Linear(alone, HIDDEN) for _ in range(modalities))
@@ -136,4 +152,4 @@ class ReliabilityHead(nn.Module):
         if len(features) < 2:
             return None
         return torch.cat([correlation(features[0][stage], features[1][stage])
-                          for stage, correlation in zip(CORRELATION_STAGES, self.correlations)], dim=-1)
+                          for stage, correlation in zip(self.correlated_stages, self.correlations)], dim=-1)

@@ -17,7 +17,7 @@ from torch import nn, Tensor
 from rsgmamba_ros.network.decoder import Decoder, upsample_logits
 from rsgmamba_ros.network.encoder import STRIDES, VMambaEncoder
 from rsgmamba_ros.network.fusion import FusionConfig, FUSIONS
-from rsgmamba_ros.network.reliability import ReliabilityHead
+from rsgmamba_ros.network.reliability import CorrelationConfig, ReliabilityHead
 from rsgmamba_ros.network.vss_block import SelectiveScan2D
 from rsgmamba_ros.vocabulary.errors import ConfigError
 
@@ -41,6 +41,7 @@ class RSGMambaConfig:
         mlp_ratio: hidden channels / channels of the encoder's MLPs.
         drop_path: stochastic depth of the encoder's last block; it rises linearly from 0.
         fusion_size: size of RSGMB.
+        correlation: where the reliability head compares the modalities.
         decoder_width: channels of the decoder.
         decoder_mlp_ratio: hidden channels / channels of the decoder's MLPs.
     """
@@ -54,6 +55,7 @@ class RSGMambaConfig:
     mlp_ratio: float = 4.0
     drop_path: float = 0.2
     fusion_size: FusionConfig = field(default_factory=FusionConfig)
+    correlation: CorrelationConfig = field(default_factory=CorrelationConfig)
     decoder_width: int = 208
     decoder_mlp_ratio: float = 4.0
 
@@ -113,7 +115,8 @@ class RSGMamba(nn.Module):
         self.decoder = Decoder(config.dims, width=config.decoder_width, classes=config.classes, states=config.states,
                                mlp_ratio=config.decoder_mlp_ratio)
         self.apply(_initialise)
-        self.reliability_head = ReliabilityHead(config.dims, len(kind.modalities)) if kind.gated else None
+        self.reliability_head = ReliabilityHead(
+            config.dims, len(kind.modalities), config.correlation) if kind.gated else None
 
     def set_scan_backend(self, name: str) -> None:
         """Choose the backend of every scan: a key of `rsgmamba_ros.ops.selective_scan.BACKENDS`, or `auto`."""

@@ -33,6 +33,8 @@ class StreamClock:
         last_received_ns: arrival of the newest image; None if none ever came.
         newest_stamp_ns: highest stamp that was believed; None before the first.
         period_ns: usual distance of neighbouring stamps; None until four images have come.
+        shortest_period_ns: distance that one in ten neighbouring stamps stay below: the sensor's own period even
+            if most images are lost on the way; None until eleven images have come.
         streak: images since the stream started, came back to life or was distrusted.
         repeats: images in a row whose stamp had been seen before.
         longest_gap_ns: longest time between two arrivals in the window; 0 before the second image.
@@ -46,6 +48,7 @@ class StreamClock:
         self.last_received_ns: int | None = None
         self.newest_stamp_ns: int | None = None
         self.period_ns: int | None = None
+        self.shortest_period_ns: int | None = None
         self.streak = 0
         self.repeats = 0
         self.zeros = 0
@@ -154,6 +157,8 @@ class StreamClock:
         if len(gaps) >= 3:
             # The lower quartile, not the mean: lost images make gaps longer, nothing makes them shorter.
             self.period_ns = gaps[len(gaps) // 4]
+        if len(gaps) >= 10:
+            self.shortest_period_ns = gaps[len(gaps) // 10]
 
     def _learn_pace(self) -> None:
         self.pace = 1.0

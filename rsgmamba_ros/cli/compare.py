@@ -1,0 +1,41 @@
+"""Compare two replays; the exit status says whether the second one meets the requirements."""
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+import sys
+
+from rsgmamba_ros.evaluation.compare import Difference, differences, doubts, parse_requirements, unmet
+from rsgmamba_ros.evaluation.replay_summary import read_summary
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The arguments of `rsgmamba compare`."""
+    parser.add_argument('first', type=Path, help='results of a replay: its folder or summary.json')
+    parser.add_argument('second', type=Path, help='the results to judge')
+    parser.add_argument('--require', default='', metavar='REQUIREMENTS', help='what the second one must meet, as in '
+                        '"miou>=0.5,missed<=0,change.miou>=-0.01"; otherwise the exit status is 1')
+    parser.add_argument('--all', action='store_true', help='print figures that are equal, too')
+
+
+def run(arguments: Namespace) -> int:
+    """Print the differences, and what is not met."""
+    requirements = parse_requirements(arguments.require)
+    first, second = read_summary(arguments.first), read_summary(arguments.second)
+    compared = differences(first, second)
+    for sentence in doubts(first, second):
+        print(f'note: {sentence}', file=sys.stderr)
+    rows = [('figure', 'first', 'second', 'change')]
+    rows += [_row(item) for item in compared if arguments.all or item.first != item.second]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    for row in rows if len(rows) > 1 else [('no figure differs', '', '', '')]:
+        print('  '.join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:]))]))
+    failed = unmet(requirements, compared)
+    for sentence in failed:
+        print(sentence, file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _row(item: Difference) -> tuple[str, str, str, str]:
+    return (item.name, *('-' if value is None else f'{value:g}' for value in (item.first, item.second)),
+            '-' if item.change is None else f'{item.change:+g}')

@@ -1,0 +1,93 @@
+"""Segment a bag, or only synchronise it, and write summary, bundles, results and report."""
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+import signal
+import sys
+from types import FrameType
+
+from tqdm import tqdm
+
+from rsgmamba_ros.data.bag_reader import BagReader
+from rsgmamba_ros.data.image_messages import LABELS
+from rsgmamba_ros.evaluation.replay_config import load_replay_config, ReplayConfig
+from rsgmamba_ros.evaluation.replay_session import ReplayOptions, ReplaySession
+from rsgmamba_ros.vocabulary.errors import ConfigError
+from rsgmamba_ros.vocabulary.images import AUXILIARY_MODALITIES, Modality
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The arguments of `rsgmamba replay`."""
+    parser.add_argument('bag', type=Path, help='ROS 2 bag (folder, .mcap, .db3) or ROS 1 bag (.bag)')
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument('--checkpoint', type=Path, help='network to replay the bag with')
+    what.add_argument('--sync-only', action='store_true', help='no network: what the synchroniser does, at disk speed')
+    parser.add_argument('--out', type=Path, required=True, help='folder for the results')
+    parser.add_argument('--overwrite', action='store_true', help='replace results that are there')
+    parser.add_argument('--auxiliary', choices=[str(m) for m in AUXILIARY_MODALITIES], default='depth',
+                        help="modality beside RGB for --sync-only (default: %(default)s); else it is the checkpoint's")
+    for name in ('rgb', 'aux', 'labels'):
+        parser.add_argument(f'--{name}-topic', help='found by type and encoding if not named; "none" to go without')
+    parser.add_argument('--labels-dir', type=Path, help='ground truth as PNG files named by stamp (ns) or number')
+    parser.add_argument('--label-tolerance-s', type=float, default=0.02,
+                        help='largest distance of a label stamp from the leading image, seconds (default: %(default)s)')
+    parser.add_argument('--inject', default='', metavar='FAULTS', help='sensor faults, as in '
+                        '"depth:missing@10-13 rgb:gaussian:3@20-25 depth:delay:0.08@30- depth:clock:+0.2@40-"')
+    parser.add_argument('--seed', type=int, default=0, help='of the faults (default: %(default)s)')
+    parser.add_argument('--params-file', type=Path, help="the node's parameter file (ROS 2 YAML)")
+    parser.add_argument('--device', default='auto', help='torch device (default: %(default)s)')
+    parser.add_argument('--precision', default='auto', help='arithmetic of the network (default: %(default)s)')
+    parser.add_argument('--no-results-bag', action='store_true', help='do not write label maps and overlays as a bag')
+    parser.add_argument('--hash-bag', action='store_true', help='hash all of the bag, not samples of it')
+
+
+def run(arguments: Namespace) -> int:
+    """Replay and print what came of it."""
+    options = _options(arguments)
+    with BagReader(options.bag) as bag, _stop_request() as should_stop:
+        session = ReplaySession(options, bag)
+        for line in bag.damage:
+            print(f'warning: {line}', file=sys.stderr)
+        with tqdm(total=session.total, unit='image', file=sys.stderr) as progress:
+            summary = session.run(should_stop=should_stop, on_progress=progress.update)
+    score = '' if summary['miou'] is None else f', mIoU {summary["miou"]:.3f}'
+    print(f'{options.out / "report.html"}: {summary["bundles"]} bundles, {summary["missed"]} of {summary["expected"]} '
+          f'leading images missed{score}')
+    return 0 if summary['complete'] else 130
+
+
+def _options(arguments: Namespace) -> ReplayOptions:
+    if arguments.checkpoint and not arguments.checkpoint.is_file():
+        raise ConfigError(f'there is no checkpoint {str(arguments.checkpoint)!r}')
+    auxiliary = Modality(arguments.auxiliary)
+    topics = {Modality.RGB: arguments.rgb_topic, LABELS: arguments.labels_topic}
+    topics |= {modality: arguments.aux_topic for modality in AUXILIARY_MODALITIES}
+    config = load_replay_config(arguments.params_file) if arguments.params_file else ReplayConfig()
+    return ReplayOptions(
+        bag=arguments.bag, out=arguments.out, checkpoint=arguments.checkpoint, auxiliary=auxiliary, topics=topics,
+        labels_folder=arguments.labels_dir, label_tolerance_s=arguments.label_tolerance_s, faults=arguments.inject,
+        seed=arguments.seed, config=config, device=arguments.device, precision=arguments.precision,
+        write_results=not arguments.no_results_bag, hash_bag=arguments.hash_bag, overwrite=arguments.overwrite,
+        command=('rsgmamba', *sys.argv[1:]))
+
+
+@contextmanager
+def _stop_request() -> Iterator[Callable[[], bool]]:
+    """A question whether Ctrl-C was pressed; pressed a second time, it acts at once."""
+    pressed = False
+
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal pressed
+        if pressed:
+            raise KeyboardInterrupt
+        pressed = True
+        print('\nstopping; the results so far are being written', file=sys.stderr)
+
+    earlier = signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: pressed
+    finally:
+        signal.signal(signal.SIGINT, earlier)

@@ -1,0 +1,132 @@
+"""Two summaries of replays -> their differences, and whether the second one is good enough."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+import operator
+import re
+from typing import Any
+
+from rsgmamba_ros.vocabulary.errors import ConfigError
+
+#: Parts of a summary that say where it was made, not how good it is.
+_PROVENANCE = ('schema', 'schema_version', 'created', 'command', 'software', 'machine', 'config', 'config_sha256',
+               'bag', 'checkpoint', 'faults', 'episodes', 'seed')
+
+_OPERATORS = {'>=': operator.ge, '<=': operator.le, '==': operator.eq, '>': operator.gt, '<': operator.lt}
+_FORM = re.compile(r'\s*(?P<name>[\w. -]+?)\s*(?P<operator>>=|<=|==|>|<)\s*(?P<limit>[-+\d.e]+)\s*')
+#: Put before a figure's name, it means the change from the first replay to the second.
+CHANGE = 'change.'
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """A figure of a summary and what it must be.
+
+    Attributes:
+        name: dotted path in the summary, `miou`, `modalities.rgb.reliability.mean`; after `change.`, the difference.
+    """
+
+    name: str
+    operator: str
+    limit: float
+
+    def __str__(self) -> str:
+        return f'{self.name}{self.operator}{self.limit:g}'
+
+    def is_met(self, value: float | None) -> bool:
+        """A figure that does not exist meets nothing."""
+        return value is not None and _OPERATORS[self.operator](value, self.limit)
+
+
+def parse_requirements(text: str) -> tuple[Requirement, ...]:
+    """Read `miou>=0.5,missed<=0,change.miou>=-0.01`.
+
+    Raises:
+        ConfigError: a part has another form.
+    """
+    requirements = []
+    for part in filter(None, text.split(',')):
+        match = _FORM.fullmatch(part)
+        try:
+            requirements.append(Requirement(match['name'], match['operator'], float(match['limit'])))
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f'requirement {part!r} is not name>=number, as in miou>=0.5; the operators are '
+                              f'{", ".join(_OPERATORS)}') from error
+    return tuple(requirements)
+
+
+def figures(summary: Mapping[str, Any]) -> dict[str, float | None]:
+    """Every number of a summary that can be compared, by its dotted path."""
+    found: dict[str, float | None] = {}
+
+    def collect(prefix: str, value: Any) -> None:
+        if isinstance(value, Mapping):
+            for key, item in value.items():
+                collect(f'{prefix}.{key}', item)
+        elif value is None or isinstance(value, (int, float)):
+            found[prefix] = value if value is None else float(value)
+        elif isinstance(value, list):
+            found[f'{prefix}.count'] = float(len(value))
+
+    for key, value in summary.items():
+        if key not in _PROVENANCE:
+            collect(key, value)
+    return found
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One figure of two replays; None where one has no such figure."""
+
+    name: str
+    first: float | None
+    second: float | None
+
+    @property
+    def change(self) -> float | None:
+        """Second minus first."""
+        return None if self.first is None or self.second is None else self.second - self.first
+
+
+def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Difference]:
+    """Every figure of either summary, in the order of the first."""
+    one, two = figures(first), figures(second)
+    return [Difference(name, one.get(name), two.get(name)) for name in {**one, **two}]
+
+
+def unmet(requirements: tuple[Requirement, ...], compared: list[Difference]) -> list[str]:
+    """What the second replay fails to meet, a sentence each.
+
+    Raises:
+        ConfigError: a requirement names a figure that neither summary has.
+    """
+    by_name = {item.name: item for item in compared}
+    sentences = []
+    for requirement in requirements:
+        name = requirement.name.removeprefix(CHANGE)
+        if name not in by_name:
+            near = get_close_matches(name, by_name, n=3, cutoff=0.3)
+            raise ConfigError(f'requirement {requirement}: there is no figure {name!r}; did you mean {near}?')
+        item = by_name[name]
+        value = item.change if requirement.name.startswith(CHANGE) else item.second
+        if not requirement.is_met(value):
+            sentences.append(f'{requirement} is not met: it is {"not known" if value is None else f"{value:g}"}')
+    return sentences
+
+
+def doubts(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
+    """Why the two may not be comparable, a sentence each."""
+    said = []
+    for part, key in (('bag', 'fingerprint'), ('checkpoint', 'sha256')):
+        one, two = (summary.get(part) or {} for summary in (first, second))
+        if one.get(key) != two.get(key):
+            said.append(f'{part}: {one.get("name", "none")} and {two.get("name", "none")} differ')
+    if first['config_sha256'] != second['config_sha256']:
+        keys = sorted(key for key in {**first['config'], **second['config']}
+                      if first['config'].get(key) != second['config'].get(key))
+        said.append(f'configuration: {", ".join(keys)} differ')
+    said += [f'{name} replay is partial: {summary["ended_by"]}'
+             for name, summary in (('first', first), ('second', second)) if not summary['complete']]
+    return said

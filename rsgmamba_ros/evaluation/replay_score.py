@@ -1,0 +1,86 @@
+"""Label maps against ground truth, image by image."""
+from __future__ import annotations
+
+from collections import Counter
+import math
+from typing import Any
+
+import cv2
+import numpy as np
+
+from rsgmamba_ros.evaluation.fault_injection import Image
+from rsgmamba_ros.evaluation.metrics import ConfusionMatrix
+from rsgmamba_ros.evaluation.replay import ReplayedBundle
+from rsgmamba_ros.vocabulary.labels import LabelSpace
+
+
+class ReplayScore:
+    """Adds up the confusion matrix of a replay.
+
+    Attributes:
+        confusion: over all labelled bundles.
+        miou: of each bundle, in order; NaN where there is no ground truth.
+        unlabelled: bundles that could not be scored, counted by cause.
+    """
+
+    def __init__(self, labels: LabelSpace):
+        self.labels = labels
+        self.confusion = ConfusionMatrix(len(labels), ignore_index=labels.ignore_index)
+        self.miou: list[float] = []
+        self.unlabelled: Counter[str] = Counter()
+
+    def arrived(self, image: Image) -> None:
+        """Nothing to score yet; see `replay.Observer`."""
+
+    def replayed(self, result: ReplayedBundle) -> None:
+        """Score a bundle; see `replay.Observer`."""
+        self.miou.append(self._score(result))
+
+    def _score(self, result: ReplayedBundle) -> float:
+        if result.segmentation is None:
+            return math.nan
+        if result.label_map is None:
+            self.unlabelled['no label image with this stamp'] += 1
+            return math.nan
+        predicted, truth = result.segmentation.label_map, result.label_map
+        if truth.shape != predicted.shape:
+            self.unlabelled[f'label image is {truth.shape[0]}x{truth.shape[1]}, label map {predicted.shape[0]}x'
+                            f'{predicted.shape[1]}'] += 1
+            return math.nan
+        counts, strange = _count(truth, predicted, self.labels)
+        if strange:
+            self.unlabelled['label image holds values that are no class of the checkpoint; they were ignored'] += 1
+        self.confusion.counts += counts
+        image = ConfusionMatrix(len(self.labels), ignore_index=self.labels.ignore_index)
+        image.counts += counts
+        return image.miou()
+
+    def as_json(self) -> dict[str, Any]:
+        """mIoU, pixel accuracy and each class's IoU; None where nothing was labelled."""
+        counts = self.confusion.counts
+        return {
+            'labelled_bundles': sum(not math.isnan(value) for value in self.miou),
+            'miou': _finite(self.confusion.miou()), 'pixel_accuracy': _finite(self.confusion.pixel_accuracy()),
+            'classes': {name: {'iou': _finite(iou), 'pixels': int(pixels)}
+                        for name, iou, pixels in zip(self.labels.names, self.confusion.iou(), counts.sum(1))},
+            'unlabelled': dict(self.unlabelled)}
+
+
+def _count(truth: np.ndarray, predicted: np.ndarray, labels: LabelSpace) -> tuple[np.ndarray, bool]:
+    """Counts of (true, predicted) class, (K, K) int64, and whether the truth holds what is no class.
+
+    OpenCV's joint histogram takes 0.5 ms for VGA where NumPy takes 12. Its float32 counts are exact up to 16 million.
+    """
+    if truth.dtype != np.uint8:
+        truth = np.where(truth < len(labels), truth, 255).astype(np.uint8)
+    joint = cv2.calcHist([truth, predicted], [0, 1], None, [256, 256], [0, 256, 0, 256]).astype(np.int64)
+    classes = len(labels)
+    rest = joint[classes:].sum() - (joint[labels.ignore_index].sum() if labels.ignore_index >= classes else 0)
+    counts = joint[:classes, :classes]
+    if labels.ignore_index < classes:
+        counts[labels.ignore_index] = 0
+    return counts, bool(rest)
+
+
+def _finite(value: float) -> float | None:
+    return round(float(value), 6) if math.isfinite(value) else None

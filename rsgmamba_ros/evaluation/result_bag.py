@@ -1,0 +1,79 @@
+"""Replayed bundles -> a bag of results in MCAP, on the node's topics, to open beside the input in Foxglove."""
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from rsgmamba_ros.data.bag_writer import BagWriter
+from rsgmamba_ros.evaluation.fault_injection import Image
+from rsgmamba_ros.evaluation.replay import ReplayedBundle
+from rsgmamba_ros.pipeline.postprocessing import overlay
+from rsgmamba_ros.vocabulary.images import Modality, Presence
+from rsgmamba_ros.vocabulary.labels import LabelSpace
+from rsgmamba_ros.vocabulary.segmentation import ModalityReliability, Segmentation
+
+_RELIABILITY_TYPE = 'rsgmamba_ros/msg/Reliability'
+_MODALITY_TYPE = 'rsgmamba_ros/msg/ModalityReliability'
+#: Values of the constants of ModalityReliability.msg.
+_PRESENCE = {Presence.PRESENT: 0, Presence.LATE: 1, Presence.MISSING: 2, Presence.STALE: 3}
+
+#: JPEG quality of the overlay: it is for looking at, and 30 times smaller than raw.
+_QUALITY = 80
+
+
+class ResultBag:
+    """Writes /segmentation, /segmentation/overlay/compressed and /segmentation/reliability.
+
+    Label maps are exact (mono8, compressed by chunk); the overlay is JPEG. Bag time is that of the bundle's release.
+    """
+
+    def __init__(self, path: Path, labels: LabelSpace):
+        self.writer = BagWriter(path, compression='storage')
+        self._labels = labels
+
+    def close(self) -> None:
+        """End the bag."""
+        self.writer.close()
+
+    def arrived(self, image: Image) -> None:
+        """Only results are written; see `replay.Observer`."""
+
+    def replayed(self, result: ReplayedBundle) -> None:
+        """Write a result; see `replay.Observer`.
+
+        Raises:
+            BagError: the disk is full; the bag is whole up to there.
+        """
+        segmentation = result.segmentation
+        if segmentation is None:
+            return
+        header = {'stamp_ns': segmentation.stamp_ns, 'received_ns': result.bundle.released_ns,
+                  'frame_id': segmentation.frame_id}
+        self.writer.write_image('/segmentation', segmentation.label_map, encoding='mono8', **header)
+        painted = overlay(result.bundle.leading_image.pixels, segmentation.label_map, self._labels)
+        self.writer.write_compressed_image('/segmentation/overlay/compressed', jpeg(painted, quality=_QUALITY),
+                                           format='rgb8; jpeg compressed bgr8', **header)
+        self._write_reliability(segmentation, released_ns=result.bundle.released_ns)
+
+    def _write_reliability(self, segmentation: Segmentation, *, released_ns: int) -> None:
+        types = self.writer.types.types
+        message = types[_RELIABILITY_TYPE](
+            header=self.writer.header(segmentation.stamp_ns, segmentation.frame_id), leader=str(segmentation.leader),
+            modalities=[self._modality(modality, state) for modality, state in segmentation.reliability.items()],
+            reports=list(segmentation.reports), latency_s=(released_ns - segmentation.stamp_ns) * 1e-9)
+        self.writer.write('/segmentation/reliability', _RELIABILITY_TYPE, message, received_ns=released_ns)
+
+    def _modality(self, modality: Modality, state: ModalityReliability) -> object:
+        return self.writer.types.types[_MODALITY_TYPE](
+            modality=str(modality), reliability=state.reliability, learned=state.learned,
+            signal_quality=state.signal_quality, presence=_PRESENCE[state.presence], used=state.used,
+            causes=list(state.causes), skew_s=math.nan if state.skew_s is None else state.skew_s,
+            age_s=math.nan if state.age_s is None else state.age_s)
+
+
+def jpeg(rgb: np.ndarray, *, quality: int) -> bytes:
+    """Encode (H, W, 3) uint8 RGB."""
+    return cv2.imencode('.jpg', cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()

@@ -6,14 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rsgmamba_ros.evaluation.fault_injection import Image
-from rsgmamba_ros.evaluation.replay import ReplayedBundle
+from rsgmamba_ros.evaluation.replay import Observer, ReplayedBundle
 from rsgmamba_ros.vocabulary.errors import BagError
 from rsgmamba_ros.vocabulary.images import ImageBundle, Modality
 from rsgmamba_ros.vocabulary.segmentation import Segmentation
 
 
-class BundleLog:
+class BundleLog(Observer):
     """Writes `bundles.jsonl`, a whole line at a time.
 
     Durations of this machine are not in it: they differ from run to run and are in the summary.
@@ -27,11 +26,8 @@ class BundleLog:
         """End the file."""
         self._file.close()
 
-    def arrived(self, image: Image) -> None:
-        """Only bundles are logged; see `replay.Observer`."""
-
     def replayed(self, result: ReplayedBundle) -> None:
-        """Write a bundle; see `replay.Observer`.
+        """Write a bundle.
 
         Raises:
             BagError: the disk is full; the lines before are whole.

@@ -12,7 +12,7 @@ from rsgmamba_ros.vocabulary.errors import ConfigError
 
 #: Parts of a summary that say where it was made, not how good it is.
 _PROVENANCE = ('schema', 'schema_version', 'created', 'command', 'software', 'machine', 'config', 'config_sha256',
-               'bag', 'checkpoint', 'faults', 'episodes', 'seed')
+               'bag', 'checkpoint', 'faults', 'seed')
 
 _OPERATORS = {'>=': operator.ge, '<=': operator.le, '==': operator.eq, '>': operator.gt, '<': operator.lt}
 _FORM = re.compile(r'\s*(?P<name>[\w. -]+?)\s*(?P<operator>>=|<=|==|>|<)\s*(?P<limit>[-+\d.e]+)\s*')

@@ -77,7 +77,7 @@ def _silences(timeline: Timeline, modality: Modality, end_s: float) -> list[Epis
     edges = np.concatenate([[-period], times, [end_s + period]])
     gaps = np.flatnonzero(np.diff(edges) > _DROPOUT_PERIODS * period)
     return [Episode(modality, 'silent', float(edges[i] + period), None if i == len(times) else float(edges[i + 1]),
-                    f'{min(edges[i + 1], end_s) - edges[i] - period:.2f} s without an image') for i in gaps]
+                    'no image arrived') for i in gaps]
 
 
 def _delivery_changes(timeline: Timeline, modality: Modality) -> list[Episode]:

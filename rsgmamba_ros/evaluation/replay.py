@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 import re
 from time import perf_counter
-from typing import Protocol, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -54,14 +54,17 @@ class ReplayedBundle:
     label_map: np.ndarray | None = None
 
 
-class Observer(Protocol):
-    """Takes in what happens, in order of bag time."""
+class Observer:
+    """Takes in what happens; each kind of event comes in order of bag time."""
 
     def arrived(self, image: Image) -> None:
-        """An image came to the synchroniser."""
+        """Take note of an image that comes to the synchroniser."""
+
+    def segmented(self, result: ReplayedBundle) -> None:
+        """Take note of a bundle as soon as its result is there, or without one in a sync-only replay."""
 
     def replayed(self, result: ReplayedBundle) -> None:
-        """A bundle is through."""
+        """Take note of a bundle when its ground truth has come, too, or cannot come any more."""
 
 
 class OfflineReplay:
@@ -168,6 +171,8 @@ class OfflineReplay:
         for bundle in bundles:
             result = self._segment(bundle)
             self._bundles += 1
+            for observer in self._observers:
+                observer.segmented(result)
             if self._has_labels:
                 stamp_ns = self._injector.original_stamp_ns(bundle.stamp_ns)
                 self._matcher.add_result(stamp_ns, result, now_ns=now_ns)

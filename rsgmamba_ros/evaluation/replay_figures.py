@@ -49,44 +49,29 @@ def timeline_figure(timeline: Timeline, *, duration_s: float, faults: Sequence[M
             _draw_line(axes[-1], times, np.asarray(miou, float), '#374151')
             axes[-1].set(ylabel='mIoU', ylim=(0, 1.02))
         for axis in axes:
-            _shade_faults(axis, faults, duration_s, label=axis is axes[0])
+            _mark_faults(axis, faults, duration_s, is_strip=axis is axes[0])
         axes[-1].set(xlim=(0, duration_s), xlabel='bag time, s')
         return _svg(figure)
 
 
-def sync_figure(timeline: Timeline, *, leader: Modality) -> str:
-    """Skew of the partners and wait of the leading images over time, and how both are distributed."""
+def sync_figure(timeline: Timeline, *, leader: Modality, duration_s: float) -> str:
+    """Skew of the partners, wait of the leading images and delivery of all, over time and as distributions."""
     times, wait_ms = timeline.bundles['time_s'], timeline.bundles['wait_s'] * 1e3
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(11, 3.6), layout='constrained')
-        axes = figure.subplots(2, 2, sharey='row', width_ratios=(3, 1))
+        figure = Figure(figsize=(11, 5), layout='constrained')
+        axes = figure.subplots(3, 2, sharey='row', sharex='col', width_ratios=(4, 1))
         for modality in timeline.modalities:
-            skew_ms = timeline.slots[modality]['skew_s'] * 1e3
-            if modality is leader or not np.isfinite(skew_ms).any():
-                continue
-            colour = MODALITY_COLOURS[modality]
-            _draw_line(axes[0, 0], times, skew_ms, colour, label=str(modality))
-            _draw_histogram(axes[0, 1], skew_ms, colour)
-        axes[0, 0].set(ylabel=f'skew to {leader}, ms')
-        _draw_line(axes[1, 0], times, wait_ms, '#374151')
-        _draw_histogram(axes[1, 1], wait_ms, '#374151')
-        axes[1, 0].set(ylabel='wait, ms', xlabel='bag time, s', ylim=(0, max(10.0, float(wait_ms.max()) * 1.1)))
-        axes[1, 1].set(xlabel='bundles')
-        return _svg(figure)
-
-
-def delivery_figure(timeline: Timeline) -> str:
-    """Arrival minus stamp of every image: delays, clock faults and outages of each sensor."""
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(11, 1.9), layout='constrained')
-        axis = figure.subplots()
-        for modality in timeline.modalities:
-            arrivals = timeline.arrivals[modality]
-            if len(arrivals):
-                _draw_line(axis, arrivals['time_s'], arrivals['delivery_s'] * 1e3, MODALITY_COLOURS[modality],
-                           label=str(modality))
-        axis.set(ylabel='arrival - stamp, ms', xlabel='bag time, s')
-        axis.legend(loc='upper left', frameon=False, ncols=3)
+            arrivals, colour = timeline.arrivals[modality], MODALITY_COLOURS[modality]
+            if modality is not leader:
+                _draw_both(axes[0], times, timeline.slots[modality]['skew_s'] * 1e3, colour)
+            _draw_both(axes[2], arrivals['time_s'], arrivals['delivery_s'] * 1e3, colour, label=str(modality))
+        _draw_both(axes[1], times, wait_ms, '#374151')
+        for axis, name in zip(axes[:, 0], (f'skew to {leader}, ms', 'wait, ms', 'delivery, ms')):
+            axis.set(ylabel=name, xlim=(0, duration_s))
+            axis.margins(y=0.15)
+        axes[2, 0].legend(loc='upper left', frameon=False, ncols=3)
+        axes[2, 0].set(xlabel='bag time, s')
+        axes[2, 1].set(xlabel='share, %')
         return _svg(figure)
 
 
@@ -112,7 +97,7 @@ def confusion_figure(counts: np.ndarray, names: Sequence[str], iou: np.ndarray) 
             text = 'not in the labels' if np.isnan(figure_of_class) else f'{value:.2f}'
             right.text(value + 0.01, tick, text, va='center', fontsize=8, color='#374151')
         right.set_yticks(ticks, names)
-        right.set(xlim=(0, 1.12), xlabel='IoU', ylim=(len(names) - 0.5, -0.5))
+        right.set(xlim=(0, 1), xlabel='IoU', ylim=(len(names) - 0.5, -0.5))
         return _svg(figure)
 
 
@@ -133,12 +118,21 @@ def envelope(times: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndar
 def _draw_line(axis: Axes, times: np.ndarray, values: np.ndarray, colour: str, label: str | None = None) -> None:
     x, mean, low, high = envelope(times, values)
     if len(times) > _COLUMNS:
-        axis.fill_between(x, low, high, color=colour, alpha=0.25, linewidth=0)
-    axis.plot(x, mean, color=colour, linewidth=1.1, label=label)
+        axis.fill_between(x, low, high, color=colour, alpha=0.25, linewidth=0, step='post')
+    # Steps: a value holds until the next bundle, and a fault begins where it begins.
+    axis.plot(x, mean, color=colour, linewidth=1.1, label=label, drawstyle='steps-post')
 
 
-def _draw_histogram(axis: Axes, values: np.ndarray, colour: str) -> None:
-    axis.hist(values[np.isfinite(values)], bins=40, orientation='horizontal', color=colour, alpha=0.6)
+def _draw_both(axes: Sequence[Axes], times: np.ndarray, values: np.ndarray, colour: str, label: str = '') -> None:
+    """A curve, and its distribution beside it."""
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return
+    _draw_line(axes[0], times, values, colour, label or None)
+    span = max(float(np.ptp(finite)), 10.0)
+    middle = (finite.max() + finite.min()) / 2
+    axes[1].hist(finite, bins=np.linspace(middle - 0.6 * span, middle + 0.6 * span, 41), orientation='horizontal',
+                 weights=np.full(finite.size, 100 / finite.size), color=colour, alpha=0.6)
 
 
 def _draw_states(axis: Axes, timeline: Timeline, duration_s: float) -> None:
@@ -169,17 +163,19 @@ def _draw_reliability(axis: Axes, timeline: Timeline, times: np.ndarray) -> None
     axis.legend(loc='lower left', frameon=False, ncols=2)
 
 
-def _shade_faults(axis: Axes, faults: Sequence[Mapping[str, Any]], duration_s: float, *, label: bool) -> None:
+def _mark_faults(axis: Axes, faults: Sequence[Mapping[str, Any]], duration_s: float, *, is_strip: bool) -> None:
+    """Shade the faults; over the strips, whose colours mean something, write their names instead."""
     for fault in faults:
         end_s = duration_s if fault['end_s'] is None else min(fault['end_s'], duration_s)
         if fault['start_s'] >= duration_s:
             continue
-        axis.axvspan(fault['start_s'], end_s, color=FAULT_COLOUR, alpha=0.12, linewidth=0)
-        axis.axvline(fault['start_s'], color=FAULT_COLOUR, linewidth=0.6)
-        axis.axvline(end_s, color=FAULT_COLOUR, linewidth=0.6)
-        if label:
+        for edge_s in (fault['start_s'], end_s):
+            axis.axvline(edge_s, color=FAULT_COLOUR, linewidth=0.7)
+        if is_strip:
             axis.annotate(fault['fault'].partition('@')[0], (fault['start_s'], 1.04), annotation_clip=False,
                           xycoords=('data', 'axes fraction'), rotation=20, fontsize=7.5, color='#374151')
+        else:
+            axis.axvspan(fault['start_s'], end_s, color=FAULT_COLOUR, alpha=0.12, linewidth=0)
 
 
 def _svg(figure: Figure) -> str:

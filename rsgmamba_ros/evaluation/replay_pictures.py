@@ -4,8 +4,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from rsgmamba_ros.evaluation.fault_injection import Image
-from rsgmamba_ros.evaluation.replay import ReplayedBundle
+from rsgmamba_ros.evaluation.replay import Observer, ReplayedBundle
 from rsgmamba_ros.evaluation.replay_report import Panel
 from rsgmamba_ros.evaluation.replay_score import ReplayScore
 from rsgmamba_ros.evaluation.result_bag import jpeg
@@ -20,7 +19,7 @@ _WIDTH, _QUALITY = 320, 82
 _COLOURS = {Modality.DEPTH: cv2.COLORMAP_TURBO, Modality.THERMAL: cv2.COLORMAP_INFERNO}
 
 
-class PictureCollector:
+class PictureCollector(Observer):
     """Keeps a bounded number of panels.
 
     Args:
@@ -35,11 +34,8 @@ class PictureCollector:
         self.strip: list[Panel] = []
         self.worst: list[Panel] = []
 
-    def arrived(self, image: Image) -> None:
-        """Only results are shown; see `replay.Observer`."""
-
     def replayed(self, result: ReplayedBundle) -> None:
-        """Keep a picture of a bundle if it is due or bad enough; see `replay.Observer`."""
+        """Keep a picture of a bundle if it is due or bad enough."""
         if result.segmentation is None:
             return
         miou = self._score.miou[-1]

@@ -19,7 +19,7 @@ h1 { font-size: 24px; margin: 0 } h2 { font-size: 17px; margin: 0 0 4px }
 section { background: #fff; border: 1px solid #e5e7eb; border-radius: 10px; padding: 18px 20px; margin-top: 16px }
 .sub, .note { color: #6b7280; margin: 2px 0 8px } .note { font-size: 13px }
 .warning { background: #fdf3d8; border-color: #e9c766 }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 10px; margin-top: 16px }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(220px, 1fr)); gap: 10px; margin-top: 16px }
 .tile { background: #fff; border: 1px solid #e5e7eb; border-radius: 10px; padding: 10px 14px }
 .tile b { display: block; font-size: 24px; line-height: 1.25; font-variant-numeric: tabular-nums }
 .tile span { color: #6b7280; font-size: 13px } .tile.bad b { color: #b42318 }
@@ -35,7 +35,10 @@ svg { width: 100%; height: auto; display: block }
 .pictures figure { margin: 0 } .pictures img, .pictures .none { width: 100%; display: block; border-radius: 5px }
 .pictures .none { background: #e5e7eb; color: #6b7280; aspect-ratio: 4/3; display: grid; place-items: center }
 .pictures figcaption, .panel p { font-size: 12.5px; color: #4b5563; margin: 2px 0 }
-code { font-size: 12.5px }
+.strip { display: grid; gap: 3px 5px; align-items: center; font-size: 12.5px; color: #4b5563; margin-top: 8px }
+.strip b { font-weight: 600; color: #1f2937 }
+.columns { columns: 3; column-gap: 32px }
+@media print { body { background: #fff } section { break-inside: avoid } }
 """
 
 
@@ -76,7 +79,7 @@ class Report:
 
     Attributes:
         summary: as written to `summary.json`.
-        parts: those with figures and pictures; tables of the summary follow.
+        parts: those with figures and pictures, the timeline first.
     """
 
     summary: Mapping[str, Any]
@@ -85,8 +88,9 @@ class Report:
     def write(self, path: Path) -> None:
         """Write the file so that there is never half of one."""
         summary = self.summary
-        parts = [*self.parts, _episodes(summary), _faults(summary), _modalities(summary), _decisions(summary),
-                 _provenance(summary)]
+        # What happened comes first, in a picture and in words; what it was made of comes last.
+        parts = [*self.parts[:1], _episodes(summary), _faults(summary), _health(summary), *self.parts[1:],
+                 _modalities(summary), _decisions(summary), _provenance(summary)]
         body = ''.join(f'<section><h2>{escape(part.title)}</h2>'
                        + (f'<p class="note">{escape(part.note)}</p>' if part.note else '') + part.body + '</section>'
                        for part in parts if part.body)
@@ -104,6 +108,26 @@ def state_legend() -> str:
     """What the colours of the strips mean."""
     return '<p class="legend">' + ''.join(f'<span><i style="background:{colour}"></i>{state}</span>'
                                           for state, colour in zip(STATES, STATE_COLOURS)) + '</p>'
+
+
+def class_legend(names: Sequence[str], palette: Sequence[Sequence[int]]) -> str:
+    """Which colour is which class."""
+    return '<p class="legend">' + ''.join(
+        f'<span><i style="background:rgb({",".join(map(str, colour))})"></i>{escape(name)}</span>'
+        for name, colour in zip(names, palette)) + '</p>'
+
+
+def film_strip(items: Sequence[Panel], score: str) -> str:
+    """One column a moment, one row a kind of picture."""
+    if not items:
+        return ''
+    names = list(dict.fromkeys(name for panel in items for name in panel.pictures))
+    cells = ['<span></span>', *(f'<span><b>{panel.time_s:.1f} s</b><br>{escape(score)} {panel.score:.2f}</span>'
+                                for panel in items)]
+    for name in names:
+        cells.append(f'<span>{escape(name)}</span>')
+        cells += [f'<div class="pictures">{_picture(panel.pictures.get(name, b""), name)}</div>' for panel in items]
+    return f'<div class="strip" style="grid-template-columns:70px repeat({len(items)},1fr)">{"".join(cells)}</div>'
 
 
 def panels(items: Sequence[Panel], score: str) -> str:
@@ -183,6 +207,13 @@ def _faults(summary: Mapping[str, Any]) -> ReportPart:
                       f'Put in on purpose, with seed {summary["seed"]}.')
 
 
+def _health(summary: Mapping[str, Any]) -> ReportPart:
+    rows = [(finding['source'], finding['level'], finding['text'], _seconds(finding['first_s']),
+             _seconds(finding['last_s']), finding['count']) for finding in summary['health']['findings']]
+    return ReportPart('What the health monitor said', _table(('source', 'level', '', 'first', 'last', 'times'), rows)
+                      if rows else '', 'Judged once a second over the last five, as on the node\'s /diagnostics.')
+
+
 def _modalities(summary: Mapping[str, Any]) -> ReportPart:
     rows = []
     for modality, state in summary['modalities'].items():
@@ -198,7 +229,8 @@ def _modalities(summary: Mapping[str, Any]) -> ReportPart:
 
 def _decisions(summary: Mapping[str, Any]) -> ReportPart:
     rows = sorted(summary['synchroniser'].items())
-    return ReportPart('Decisions of the synchroniser', _table(('decision', 'count'), rows) if rows else '')
+    table = _table(('', ''), rows) if rows else ''
+    return ReportPart('Decisions of the synchroniser', f'<div class="columns">{table}</div>' if table else '')
 
 
 def _provenance(summary: Mapping[str, Any]) -> ReportPart:

@@ -8,13 +8,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from rsgmamba_ros.evaluation.fault_injection import Image
 from rsgmamba_ros.evaluation.metrics import ConfusionMatrix
-from rsgmamba_ros.evaluation.replay import ReplayedBundle
+from rsgmamba_ros.evaluation.replay import Observer, ReplayedBundle
 from rsgmamba_ros.vocabulary.labels import LabelSpace
 
 
-class ReplayScore:
+class ReplayScore(Observer):
     """Adds up the confusion matrix of a replay.
 
     Attributes:
@@ -29,11 +28,8 @@ class ReplayScore:
         self.miou: list[float] = []
         self.unlabelled: Counter[str] = Counter()
 
-    def arrived(self, image: Image) -> None:
-        """Nothing to score yet; see `replay.Observer`."""
-
     def replayed(self, result: ReplayedBundle) -> None:
-        """Score a bundle; see `replay.Observer`."""
+        """Score a bundle."""
         self.miou.append(self._score(result))
 
     def _score(self, result: ReplayedBundle) -> float:

@@ -19,9 +19,11 @@ from rsgmamba_ros.evaluation.fault_injection import FaultInjector, parse_faults
 from rsgmamba_ros.evaluation.label_matching import LabelFolder
 from rsgmamba_ros.evaluation.replay import Observer, OfflineReplay
 from rsgmamba_ros.evaluation.replay_config import ReplayConfig
-from rsgmamba_ros.evaluation.replay_report import panels, Report, ReportPart, state_legend
+from rsgmamba_ros.evaluation.replay_health import ReplayHealth
+from rsgmamba_ros.evaluation.replay_report import class_legend, film_strip, panels, Report, ReportPart, state_legend
 from rsgmamba_ros.evaluation.replay_summary import SCHEMA, SCHEMA_VERSION, summarise, write_summary
 from rsgmamba_ros.evaluation.timeline import Timeline
+from rsgmamba_ros.pipeline.health_report import HealthReport
 from rsgmamba_ros.pipeline.synchroniser import Synchroniser
 from rsgmamba_ros.vocabulary.errors import BagError, ConfigError
 from rsgmamba_ros.vocabulary.images import Modality
@@ -100,6 +102,8 @@ class ReplaySession:
         self.injector = FaultInjector(faults, options.seed, bag.start_ns)
         self.synchroniser = Synchroniser(options.config.synchroniser(self.modalities))
         self._log = BundleLog(options.out / 'bundles.jsonl')
+        self._health = ReplayHealth(self.modalities, self.synchroniser.counters, start_ns=bag.start_ns,
+                                    has_results=self.segmenter is not None, publish=self._write_health)
         self._score: ReplayScore | None = None
         self._pictures: PictureCollector | None = None
         self._results: ResultBag | None = None
@@ -149,7 +153,7 @@ class ReplaySession:
         return summary, error
 
     def _observers(self) -> list[Observer]:
-        observers: list[Observer] = [self.timeline, self._log]
+        observers: list[Observer] = [self.timeline, self._log, self._health]
         if self.segmenter:
             # torch comes with these; a sync-only replay does without.
             from rsgmamba_ros.evaluation.replay_pictures import PictureCollector
@@ -165,6 +169,10 @@ class ReplaySession:
                 observers.append(self._results)
         return observers
 
+    def _write_health(self, report: HealthReport, now_ns: int) -> None:
+        if self._results:
+            self._results.write_health(report, now_ns)
+
     def _summary(self, ended_by: str, wall_s: float) -> dict[str, Any]:
         options, bag = self.options, self.bag
         episodes = find_episodes(self.timeline, end_s=self.duration_s if ended_by == 'end of bag' else self._ended_s())
@@ -179,7 +187,8 @@ class ReplaySession:
             'ended_by': ended_by, 'ended_at_s': round(self._ended_s(), 3),
             'created': datetime.now(timezone.utc).isoformat(timespec='seconds'), 'command': list(options.command),
             'miou': score and score['miou'], **summarise(self.timeline, episodes, leader=self.modalities[0]),
-            'score': score, 'skipped': dict(self._replay.skipped), 'failures': dict(self._replay.failures),
+            'score': score, 'health': self._health.as_json(),
+            'skipped': dict(self._replay.skipped), 'failures': dict(self._replay.failures),
             'synchroniser': dict(sorted(self.synchroniser.counters.items())),
             'faults': self.injector.observations(), 'seed': options.seed,
             'bag': {'name': bag.path.name, 'fingerprint': provenance.bag_fingerprint(bag.path, whole=options.hash_bag),
@@ -211,19 +220,20 @@ class ReplaySession:
                                                     miou=miou)
             parts.append(ReportPart('Timeline', state_legend() + figure,
                                     'Shaded: faults that were injected. Strips: the state of each sensor.'))
-        if self._pictures:
-            named = 'mIoU' if summary['miou'] is not None else 'mean confidence'
-            parts += [ReportPart('The run in pictures', panels(self._pictures.strip, named)),
+        if self._pictures and self._score:
+            named, labels = 'mIoU' if summary['miou'] is not None else 'mean confidence', self._score.labels
+            legend = class_legend(labels.names, labels.palette)
+            parts += [ReportPart('The run in pictures', legend + film_strip(self._pictures.strip, named)),
                       ReportPart(f'Worst images, by {named}', panels(self._pictures.worst, named))]
         if self._score and summary['miou'] is not None:
             confusion = self._score.confusion
             figure = replay_figures.confusion_figure(confusion.counts, self._score.labels.names, confusion.iou())
             parts.append(ReportPart('Classes', figure))
         if len(self.timeline.bundles):
-            parts += [ReportPart('Skew and wait', replay_figures.sync_figure(self.timeline, leader=self.modalities[0]),
-                                 'Skew: stamp of the partner minus stamp of the leading image. Wait: how long the '
-                                 'leading image was held for its partners.'),
-                      ReportPart('Delivery', replay_figures.delivery_figure(self.timeline))]
+            figure = replay_figures.sync_figure(self.timeline, leader=self.modalities[0], duration_s=self.duration_s)
+            parts.append(ReportPart('Skew, wait and delivery', figure,
+                                    'Skew: stamp of the partner minus stamp of the leading image. Wait: how long the '
+                                    'leading image was held for its partners. Delivery: arrival minus stamp.'))
         return Report(summary, parts)
 
 

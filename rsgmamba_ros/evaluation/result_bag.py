@@ -8,14 +8,15 @@ import cv2
 import numpy as np
 
 from rsgmamba_ros.data.bag_writer import BagWriter
-from rsgmamba_ros.evaluation.fault_injection import Image
-from rsgmamba_ros.evaluation.replay import ReplayedBundle
+from rsgmamba_ros.evaluation.replay import Observer, ReplayedBundle
+from rsgmamba_ros.pipeline.health_report import HealthLevel, HealthReport
 from rsgmamba_ros.pipeline.postprocessing import overlay
 from rsgmamba_ros.vocabulary.images import Modality, Presence
 from rsgmamba_ros.vocabulary.labels import LabelSpace
 from rsgmamba_ros.vocabulary.segmentation import ModalityReliability, Segmentation
 
 _RELIABILITY_TYPE = 'rsgmamba_ros/msg/Reliability'
+_DIAGNOSTICS_TYPE = 'diagnostic_msgs/msg/DiagnosticArray'
 _MODALITY_TYPE = 'rsgmamba_ros/msg/ModalityReliability'
 #: Values of the constants of ModalityReliability.msg.
 _PRESENCE = {Presence.PRESENT: 0, Presence.LATE: 1, Presence.MISSING: 2, Presence.STALE: 3}
@@ -24,8 +25,8 @@ _PRESENCE = {Presence.PRESENT: 0, Presence.LATE: 1, Presence.MISSING: 2, Presenc
 _QUALITY = 80
 
 
-class ResultBag:
-    """Writes /segmentation, /segmentation/overlay/compressed and /segmentation/reliability.
+class ResultBag(Observer):
+    """Writes /segmentation, /segmentation/overlay/compressed, /segmentation/reliability and /diagnostics.
 
     Label maps are exact (mono8, compressed by chunk); the overlay is JPEG. Bag time is that of the bundle's release.
     """
@@ -38,11 +39,8 @@ class ResultBag:
         """End the bag."""
         self.writer.close()
 
-    def arrived(self, image: Image) -> None:
-        """Only results are written; see `replay.Observer`."""
-
-    def replayed(self, result: ReplayedBundle) -> None:
-        """Write a result; see `replay.Observer`.
+    def segmented(self, result: ReplayedBundle) -> None:
+        """Write a result.
 
         Raises:
             BagError: the disk is full; the bag is whole up to there.
@@ -57,6 +55,25 @@ class ResultBag:
         self.writer.write_compressed_image('/segmentation/overlay/compressed', jpeg(painted, quality=_QUALITY),
                                            format='rgb8; jpeg compressed bgr8', **header)
         self._write_reliability(segmentation, released_ns=result.bundle.released_ns)
+
+    def write_health(self, report: HealthReport, now_ns: int) -> None:
+        """Write a health report, as the node's /diagnostics."""
+        types = self.writer.types.types
+        sources: dict[str, dict[str, object]] = {name: {'images': one.images, 'rate_hz': f'{one.rate_hz:.2f}'}
+                                                 for name, one in report.inputs.items()}
+        sources |= {'synchroniser': {'bundles': report.bundles, **report.drops},
+                    'output': {'results': report.results, 'rate_hz': f'{report.output_rate_hz:.2f}'}}
+        statuses = []
+        for source, values in sources.items():
+            findings = [finding for finding in report.findings if finding.source == source]
+            statuses.append(types['diagnostic_msgs/msg/DiagnosticStatus'](
+                level=max((finding.level for finding in findings), default=HealthLevel.OK),
+                name=f'segmentation: {source}', hardware_id='rsgmamba_ros',
+                message='; '.join(finding.text for finding in findings) or 'well',
+                values=[types['diagnostic_msgs/msg/KeyValue'](key=key, value=str(value))
+                        for key, value in values.items()]))
+        message = types[_DIAGNOSTICS_TYPE](header=self.writer.header(now_ns), status=statuses)
+        self.writer.write('/diagnostics', _DIAGNOSTICS_TYPE, message, received_ns=now_ns)
 
     def _write_reliability(self, segmentation: Segmentation, *, released_ns: int) -> None:
         types = self.writer.types.types

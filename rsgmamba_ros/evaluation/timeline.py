@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from rsgmamba_ros.evaluation.fault_injection import Image
-from rsgmamba_ros.evaluation.replay import ReplayedBundle
+from rsgmamba_ros.evaluation.replay import Observer, ReplayedBundle
 from rsgmamba_ros.vocabulary.images import Modality, Presence
 
 PRESENCES = tuple(Presence)
@@ -36,7 +36,7 @@ class Columns:
 
 
 @dataclass
-class Timeline:
+class Timeline(Observer):
     """Columns of the bundles, of each modality in them, and of each modality's arrivals.
 
     Attributes:
@@ -57,12 +57,12 @@ class Timeline:
         self.arrivals = {modality: Columns(time_s='d', delivery_s='d') for modality in self.modalities}
 
     def arrived(self, image: Image) -> None:
-        """Note an image; see `replay.Observer`."""
+        """Note an image."""
         self.arrivals[image.modality].append(time_s=(image.received_ns - self.start_ns) / 1e9,
                                              delivery_s=(image.received_ns - image.stamp_ns) / 1e9)
 
     def replayed(self, result: ReplayedBundle) -> None:
-        """Note a bundle; see `replay.Observer`."""
+        """Note a bundle."""
         bundle, segmentation = result.bundle, result.segmentation
         self.bundles.append(
             time_s=result.time_s, leader=self.modalities.index(bundle.leader), network_s=result.network_s,

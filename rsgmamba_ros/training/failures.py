@@ -86,7 +86,8 @@ def _corrupted(sample: Sample, modality: Modality, rng: np.random.Generator) -> 
     if sample.earlier is not None:
         previous = sample.earlier.rgb if modality is Modality.RGB else sample.earlier.auxiliary
     spoiled, affected = corrupt(image, family, severity, rng=rng, previous=previous)
-    target = TARGET_OF_SEVERITY[severity]
+    # A range that is cut off beyond the farthest wall takes nothing away.
+    target = 1.0 if affected is not None and not affected.any() else TARGET_OF_SEVERITY[severity]
     # Where a failure is local, the rest of the image is as good as before.
     shape = sample.label_map.shape
     target_map = np.full(shape, target, np.float32) if affected is None else np.where(affected, target, 1)

@@ -1,0 +1,127 @@
+"""A folder of images in a known layout, as a dataset."""
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from rsgmamba_ros.data.layouts import DatasetLayout, find_image, sample_names
+from rsgmamba_ros.data.samples import Sample
+from rsgmamba_ros.pipeline.preprocessing import PreprocessingConfig, sensor_units
+from rsgmamba_ros.vocabulary.errors import DatasetError, ImageError
+from rsgmamba_ros.vocabulary.images import Modality, StampedImage
+
+
+class FolderDataset:
+    """Labelled image pairs of one split of a folder, read when they are asked for.
+
+    Args:
+        split: see `layouts.sample_names`.
+
+    Raises:
+        DatasetError: the folder, a list or the first sample's files are not there; the message says what was looked
+            for.
+    """
+
+    def __init__(self, root: str | Path, layout: DatasetLayout, *, split: str = ''):
+        self.root, self.layout = Path(root), layout
+        self.labels, self.auxiliary = layout.labels, layout.auxiliary
+        if not self.root.is_dir():
+            raise DatasetError(f'{str(root)!r} is no folder')
+        self.names, self._split = sample_names(self.root, layout, split)
+        self.paths(0)
+        self._classes = _class_table(layout)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Sample:
+        rgb_path, auxiliary_path, label_path = self.paths(index)
+        # A four-channel file holds blue, green, red and the auxiliary channel, as OpenCV gives it.
+        rgb = cv2.cvtColor(np.ascontiguousarray(read_image(rgb_path, colour=True)[..., :3]), cv2.COLOR_BGR2RGB)
+        auxiliary = self._auxiliary(auxiliary_path)
+        label_map = self._label_map(label_path)
+        for path, image in ((auxiliary_path, auxiliary), (label_path, label_map)):
+            if image.shape != rgb.shape[:2]:
+                raise DatasetError(f'{path} is {image.shape[0]}x{image.shape[1]}, its RGB image '
+                                   f'{rgb.shape[0]}x{rgb.shape[1]}')
+        return Sample(rgb, auxiliary, label_map, self.names[index])
+
+    def paths(self, index: int) -> tuple[Path, Path, Path]:
+        """Files of a sample: RGB, auxiliary, labels.
+
+        Raises:
+            DatasetError: one is not there.
+        """
+        layout = self.layout
+        try:
+            first, second, third = (find_image(self.root, pattern, name=self.names[index], split=self._split)
+                                    for pattern in (layout.rgb, layout.auxiliary_image, layout.label))
+        except DatasetError as error:
+            raise DatasetError(f'sample {self.names[index]!r} of {str(self.root)!r}: {error}') from error
+        return first, second, third
+
+    def _auxiliary(self, path: Path) -> np.ndarray:
+        pixels = read_image(path)
+        if self.layout.auxiliary_channel is not None:
+            pixels = _channel(pixels, self.layout.auxiliary_channel, path)
+        elif pixels.ndim == 3:
+            # A grey image that was saved in colour has three equal channels.
+            pixels = pixels[..., 0]
+        pixels = np.ascontiguousarray(pixels)
+        if self.auxiliary is Modality.DEPTH:
+            return _metres(pixels, self.layout.depth_unit_m)
+        encoding = {np.dtype(np.uint8): 'mono8', np.dtype(np.uint16): 'mono16'}.get(pixels.dtype, '32FC1')
+        image = StampedImage(self.auxiliary, 0, 0, pixels, encoding)
+        try:
+            return sensor_units(image, PreprocessingConfig(thermal=self.layout.thermal))
+        except ImageError as error:
+            raise DatasetError(f'{path}: {error}') from error
+
+    def _label_map(self, path: Path) -> np.ndarray:
+        values = read_image(path)
+        if values.ndim != 2 or values.dtype not in (np.uint8, np.uint16):
+            raise DatasetError(f'{path} is {values.shape} {values.dtype}; label images hold one class index a pixel')
+        return self._classes[values]
+
+
+def _metres(pixels: np.ndarray, unit_m: float) -> np.ndarray:
+    metres = pixels.astype(np.float32) * np.float32(1 if pixels.dtype.kind == 'f' else unit_m)
+    marks = (pixels == 0) | ((pixels == 65535) if pixels.dtype == np.uint16 else ~np.isfinite(metres))
+    metres[marks] = np.nan
+    return metres
+
+
+def _class_table(layout: DatasetLayout) -> np.ndarray:
+    """Class of every possible value of a label image, (65536,) uint8."""
+    table = np.full(65536, layout.labels.ignore_index, np.uint8)
+    classes = layout.label_classes or tuple(range(len(layout.labels)))
+    for value, label in enumerate(classes):
+        if 0 <= value - layout.label_offset < len(table) and 0 <= label < len(layout.labels):
+            table[value - layout.label_offset] = label
+    return table
+
+
+def _channel(pixels: np.ndarray, channel: int, path: Path) -> np.ndarray:
+    if pixels.ndim != 3 or pixels.shape[2] <= channel:
+        raise DatasetError(f'{path} has shape {pixels.shape}; channel {channel} of it was wanted')
+    return pixels[..., channel]
+
+
+def read_image(path: Path, *, colour: bool = False) -> np.ndarray:
+    """An image file as it is stored, colour channels in BGR order; grey becomes colour if that is asked for.
+
+    Raises:
+        DatasetError: the file cannot be read or is no image.
+    """
+    try:
+        content = np.frombuffer(path.read_bytes(), np.uint8)
+    except OSError as error:
+        raise DatasetError(f'cannot read {path}: {error.strerror}') from error
+    image = cv2.imdecode(content, cv2.IMREAD_UNCHANGED) if content.size else None
+    if image is None:
+        raise DatasetError(f'{path} is no image, or damaged')
+    if colour and image.dtype != np.uint8:
+        raise DatasetError(f'{path} has {image.dtype} pixels; a colour image has 8 bits a channel')
+    return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) if colour and image.ndim == 2 else image

@@ -1,0 +1,184 @@
+"""Scores of a checkpoint under conditions, and the figures that sum them up.
+
+Every image goes through the same `Segmenter` as in the node, so the reliability that is scored is the published one.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from rsgmamba_ros.data.corruptions import FAMILIES
+from rsgmamba_ros.data.samples import Dataset, Sample
+from rsgmamba_ros.evaluation.metrics import auroc, ConfusionMatrix, spearman
+from rsgmamba_ros.evaluation.protocols import Condition, LOSS_PROBABILITIES
+from rsgmamba_ros.pipeline.segmenter import Segmenter
+from rsgmamba_ros.vocabulary.errors import DatasetError
+from rsgmamba_ros.vocabulary.images import BundleSlot, ImageBundle, Modality, Presence, StampedImage
+from rsgmamba_ros.vocabulary.segmentation import Segmentation
+
+#: Families that are seen only against an earlier image of the same sensor: it is shown first.
+SHOWN_EARLIER_FIRST = ('frozen', 'torn')
+
+#: Severity at which the detection of failures is quoted.
+QUOTED_SEVERITY = 3
+
+
+@dataclass(eq=False)
+class Score:
+    """What a checkpoint achieved under one condition.
+
+    Attributes:
+        reliability: published reliability of every sample, by modality.
+    """
+
+    condition: Condition
+    confusion: ConfusionMatrix
+    reliability: dict[Modality, list[float]] = field(default_factory=dict)
+
+    def mean_reliability(self, modality: Modality) -> float:
+        """Mean over the samples; NaN without samples."""
+        values = self.reliability.get(modality, [])
+        return float(np.mean(values)) if values else float('nan')
+
+
+def score_conditions(segmenter: Segmenter, dataset: Dataset, conditions: Sequence[Condition], *, indices: Sequence[int],
+                     seed: int, progress: Callable[[Iterable], Iterable] = iter) -> list[Score]:
+    """Score a checkpoint on samples under each condition.
+
+    Args:
+        indices: of the samples.
+        seed: of the corruptions; equal seeds spoil equal samples equally.
+        progress: wraps the loop over the samples.
+
+    Raises:
+        DatasetError: the dataset's classes or auxiliary modality are not the checkpoint's.
+    """
+    check_fit(segmenter, dataset)
+    ignore = dataset.labels.ignore_index
+    scores = [Score(condition, ConfusionMatrix(len(dataset.labels), ignore_index=ignore)) for condition in conditions]
+    for index in progress(indices):
+        sample = dataset[index]
+        for score in scores:
+            result = segment_sample(segmenter, sample, score.condition, seed=seed, index=index)
+            score.confusion.add(sample.label_map, result.label_map)
+            for modality, entry in result.reliability.items():
+                score.reliability.setdefault(modality, []).append(entry.reliability)
+    return scores
+
+
+def check_fit(segmenter: Segmenter, dataset: Dataset) -> None:
+    """Check that a dataset can score a checkpoint.
+
+    Raises:
+        DatasetError: classes or auxiliary modality differ; the message names both.
+    """
+    if dataset.auxiliary is not segmenter.auxiliary:
+        raise DatasetError(f'the dataset has {dataset.auxiliary} beside rgb, '
+                           f'the checkpoint wants {segmenter.auxiliary}')
+    if dataset.labels.names != segmenter.labels.names:
+        raise DatasetError(f'the dataset has the classes {list(dataset.labels.names)}, '
+                           f'the checkpoint {list(segmenter.labels.names)}')
+
+
+def segment_sample(segmenter: Segmenter, sample: Sample, condition: Condition, *, seed: int,
+                   index: int) -> Segmentation:
+    """Segment one sample under a condition, at the size of its label map."""
+    segmenter.reset()
+    if condition.kind in SHOWN_EARLIER_FIRST and sample.earlier is not None:
+        segmenter.segment(_bundle({Modality.RGB: sample.earlier.rgb, segmenter.auxiliary: sample.earlier.auxiliary}, 0))
+    values = condition.apply(sample, segmenter.auxiliary, seed=seed, index=index)
+    return segmenter.segment(_bundle(values, 1))
+
+
+def _bundle(values: dict[Modality, np.ndarray], stamp_ns: int) -> ImageBundle:
+    slots = {modality: BundleSlot(Presence.PRESENT, _stamped(image, modality, stamp_ns), 0.0, 0.0)
+             for modality, image in values.items()}
+    return ImageBundle(next(iter(values)), slots, stamp_ns)
+
+
+def _stamped(image: np.ndarray, modality: Modality, stamp_ns: int) -> StampedImage:
+    # Float images hold metres and the thermal unit itself: no sensor's scale stands between.
+    return StampedImage(modality, stamp_ns, stamp_ns, image, 'rgb8' if modality is Modality.RGB else '32FC1')
+
+
+def summarise(scores: Sequence[Score], modalities: Sequence[Modality]) -> dict:
+    """The figures of `summary.json` for what was scored; what was not is left out."""
+    clean = next(score for score in scores if score.condition.group == 'clean')
+    summary = {
+        'miou': clean.confusion.miou(), 'pixel_accuracy': clean.confusion.pixel_accuracy(),
+        'class_accuracy': clean.confusion.class_accuracy(), 'per_class_iou': _numbers(clean.confusion.iou()),
+        'clean_reliability': {str(m): clean.mean_reliability(m) for m in modalities},
+    }
+    groups = {group: [score for score in scores if score.condition.group == group]
+              for group in ('missing', 'random_missing', 'noisy', 'corruptions')}
+    if groups['missing']:
+        summary |= _missing_figures(clean, groups['missing'])
+    for group, key in (('random_missing', 'rmm'), ('noisy', 'nm')):
+        if groups[group]:
+            summary[key] = {score.condition.kind: score.confusion.miou() for score in groups[group]}
+    if groups['corruptions']:
+        summary |= _corruption_figures(clean, groups['corruptions'], modalities)
+    return summary
+
+
+def _missing_figures(clean: Score, missing: Sequence[Score]) -> dict:
+    full = clean.confusion.miou()
+    without = {str(score.condition.hit[0]): score.confusion.miou() for score in missing}
+    lost = sum(without.values())
+    # Both modalities lost at once gives no result; the expectation is over the other cases.
+    expected = {str(p): ((1 - p) ** 2 * full + p * (1 - p) * lost) / (1 - p ** 2) for p in LOSS_PROBABILITIES}
+    return {'miou_without': without, 'emm_avg': (full + lost) / (1 + len(without)), 'emm_expected': expected}
+
+
+def _corruption_figures(clean: Score, corrupted: Sequence[Score], modalities: Sequence[Modality]) -> dict:
+    full = clean.confusion.miou()
+    quoted = [score for score in corrupted if score.condition.severity == QUOTED_SEVERITY]
+    by_hit = {}
+    for score in corrupted:
+        by_hit.setdefault('+'.join(map(str, score.condition.hit)), []).append(score.confusion.miou())
+    mean = float(np.mean([score.confusion.miou() for score in corrupted]))
+    return {
+        'corruption_mean': mean, 'retention': mean / full if full else float('nan'),
+        f'corruption_mean_severity_{QUOTED_SEVERITY}': _mean([score.confusion.miou() for score in quoted]),
+        'corruption_mean_by_modality': {name: _mean(values) for name, values in by_hit.items()},
+        'auroc_seen': {str(m): _mean_auroc(clean, quoted, m, held_out=False) for m in modalities},
+        'auroc_unseen': {str(m): _mean_auroc(clean, quoted, m, held_out=True) for m in modalities},
+        'spearman': {str(m): _mean_spearman(clean, corrupted, m) for m in modalities},
+    }
+
+
+def family_auroc(clean: Score, score: Score, modality: Modality) -> float:
+    """How well the modality's unreliability tells the condition's images from clean ones."""
+    return auroc(-np.array(score.reliability[modality]), -np.array(clean.reliability[modality]))
+
+
+def _mean_auroc(clean: Score, quoted: Sequence[Score], modality: Modality, *, held_out: bool) -> float:
+    return _mean([family_auroc(clean, score, modality) for score in quoted
+                  if score.condition.hit == (modality,) and FAMILIES[score.condition.kind].held_out == held_out])
+
+
+def family_spearman(clean: Score, scores: Sequence[Score], modality: Modality) -> float:
+    """Rank correlation of severity (clean is 0) and unreliability over the scores of one family."""
+    severities, unreliability = [0] * len(clean.reliability[modality]), list(clean.reliability[modality])
+    for score in scores:
+        severities += [score.condition.severity] * len(score.reliability[modality])
+        unreliability += score.reliability[modality]
+    return spearman(np.array(severities), -np.array(unreliability))
+
+
+def _mean_spearman(clean: Score, corrupted: Sequence[Score], modality: Modality) -> float:
+    families: dict[str, list[Score]] = {}
+    for score in corrupted:
+        if score.condition.hit == (modality,):
+            families.setdefault(score.condition.kind, []).append(score)
+    return _mean([family_spearman(clean, scores, modality) for scores in families.values()])
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if len(values) else float('nan')
+
+
+def _numbers(values: np.ndarray) -> list[float | None]:
+    return [None if np.isnan(value) else float(value) for value in values]

@@ -1,0 +1,136 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from rsgmamba_ros.cli.main import main
+from rsgmamba_ros.data.datasets import open_dataset, recognise
+from rsgmamba_ros.data.folder_dataset import FolderDataset
+from rsgmamba_ros.data.layouts import layout_names, load_layout
+from rsgmamba_ros.vocabulary.errors import ConfigError, DatasetError
+from rsgmamba_ros.vocabulary.images import Modality
+
+SHARED = Path(__file__).resolve().parents[3] / 'shared' / 'data'
+SIZE = (24, 32)
+
+
+def write(path: Path, image: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), image)
+
+
+def rgb(value: tuple[int, int, int] = (10, 120, 250)) -> np.ndarray:
+    """In the order of OpenCV."""
+    return np.full((*SIZE, 3), value[::-1], np.uint8)
+
+
+def labels(*values: int) -> np.ndarray:
+    image = np.zeros(SIZE, np.uint8)
+    image[0, :len(values)] = values
+    return image
+
+
+@pytest.fixture
+def rgbx(tmp_path) -> Path:
+    depth = np.full(SIZE, 1500, np.uint16)
+    depth[0, :2] = 0, 65535
+    for name in ('0001', '0002'):
+        write(tmp_path / 'RGB' / f'{name}.jpg', rgb())
+        write(tmp_path / 'Depth' / f'{name}.png', depth)
+        write(tmp_path / 'Label' / f'{name}.png', labels(0, 1, 40, 41))
+    (tmp_path / 'train.txt').write_text('RGB/0001.jpg Label/0001.png\n')
+    (tmp_path / 'test.txt').write_text('0002\n\n')
+    return tmp_path
+
+
+def test_every_layout_that_is_shipped_can_be_read():
+    assert len(layout_names()) >= 8
+    for name in layout_names():
+        assert load_layout(name).auxiliary in (Modality.DEPTH, Modality.THERMAL)
+
+
+def test_an_rgbx_folder_is_recognised_and_its_labels_start_at_one(rgbx):
+    dataset = recognise(rgbx)
+    assert dataset.layout == load_layout('nyu_rgbx_40') and dataset.names == ['0002']
+    sample = dataset[0]
+    assert sample.label_map[0, :5].tolist() == [255, 0, 39, 255, 255]
+    np.testing.assert_allclose(sample.auxiliary[0, :3], [np.nan, np.nan, 1.5], rtol=1e-6)
+    # JPEG is not exact; the order of the channels is.
+    np.testing.assert_allclose(sample.rgb[5, 5], (10, 120, 250), atol=8)
+
+
+def test_wanted_classes_decide_between_layouts_that_look_alike(rgbx):
+    names = load_layout('sun_rgbd').labels.names
+    assert open_dataset(str(rgbx), split='train', names=names).labels.names == names
+
+
+def test_a_list_may_hold_paths_and_may_lie_anywhere(rgbx, tmp_path):
+    assert FolderDataset(rgbx, load_layout('sun_rgbd'), split='train').names == ['0001']
+    (tmp_path / 'mine.txt').write_text('0002\n0001\n')
+    for split in (str(tmp_path / 'mine.txt'), 'mine'):
+        assert FolderDataset(rgbx, load_layout('sun_rgbd'), split=split).names == ['0002', '0001']
+
+
+def test_mfnet_has_thermal_as_fourth_channel(tmp_path):
+    image = np.dstack([rgb((1, 2, 3)), np.full(SIZE, 77, np.uint8)])
+    write(tmp_path / 'images' / '00001D.png', image)
+    write(tmp_path / 'labels' / '00001D.png', labels(1, 8))
+    (tmp_path / 'test.txt').write_text('00001D\n')
+    dataset = recognise(tmp_path, auxiliary=Modality.THERMAL)
+    sample = dataset[0]
+    assert sample.rgb[3, 3].tolist() == [1, 2, 3] and (sample.auxiliary == 77).all()
+    assert dataset.labels.names[1] == 'car' and sample.label_map[0, :2].tolist() == [1, 8]
+
+
+def test_pst900_has_a_folder_for_each_split(tmp_path):
+    for split, name in (('train', 'a'), ('test', 'b')):
+        write(tmp_path / split / 'rgb' / f'{name}.png', rgb())
+        write(tmp_path / split / 'thermal' / f'{name}.png', np.full(SIZE, 99, np.uint8))
+        write(tmp_path / split / 'labels' / f'{name}.png', labels(4))
+    assert recognise(tmp_path).names == ['b']
+    assert FolderDataset(tmp_path, load_layout('pst900'), split='train')[0].label_map[0, 0] == 4
+
+
+def test_what_was_looked_for_is_said(rgbx, tmp_path):
+    (rgbx / 'Depth' / '0002.png').unlink()
+    with pytest.raises(DatasetError, match=r"sample '0002' .*looked for '.*Depth/0002'.*\.png, \.jpg"):
+        FolderDataset(rgbx, load_layout('nyu_rgbx_40'))
+    with pytest.raises(DatasetError, match=r'no known layout.*pst900: looked for the folder'):
+        recognise(tmp_path / 'RGB')
+    with pytest.raises(DatasetError, match='is no folder'):
+        open_dataset(str(tmp_path / 'nothing'))
+    with pytest.raises(ConfigError, match='unknown; known'):
+        load_layout('nyu')
+
+
+def test_damaged_colour_and_unequal_images_are_named(rgbx):
+    dataset = FolderDataset(rgbx, load_layout('nyu_rgbx_40'))
+    write(rgbx / 'Label' / '0002.png', rgb())
+    with pytest.raises(DatasetError, match='one class index a pixel'):
+        dataset[0]
+    write(rgbx / 'Label' / '0002.png', np.zeros((8, 8), np.uint8))
+    with pytest.raises(DatasetError, match='is 8x8, its RGB image 24x32'):
+        dataset[0]
+    (rgbx / 'RGB' / '0002.jpg').write_bytes(b'no image')
+    with pytest.raises(DatasetError, match='is no image, or damaged'):
+        dataset[0]
+
+
+def test_dataset_check_counts_and_names_what_is_unusable(rgbx, capsys):
+    assert main(['dataset', 'check', str(rgbx)]) == 0
+    shown = capsys.readouterr().out
+    assert 'samples: 1, of them unusable: 0' in shown and '24x32 (1)' in shown and '16 bit u x 1 (1)' in shown
+    (rgbx / 'test.txt').write_text('0002\n0009\n')
+    assert main(['dataset', 'check', str(rgbx)]) == 1
+    captured = capsys.readouterr()
+    assert 'of them unusable: 1' in captured.out and '0009' in captured.err
+
+
+@pytest.mark.skipif(not (SHARED / 'nyuv2').is_dir(), reason='../shared/data is not there')
+def test_the_shared_nyu_folder_has_thirteen_classes_and_327_test_samples():
+    dataset = recognise(SHARED / 'nyuv2')
+    assert len(dataset) == 327 and len(dataset.labels) == 13
+    sample = dataset[0]
+    assert sample.rgb.shape == (240, 320, 3) and 0.5 < np.nanmedian(sample.auxiliary) < 10
+    assert set(np.unique(sample.label_map)) <= {*range(13), 255}

@@ -16,6 +16,7 @@ Nanoseconds throughout, negative is ahead.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 from statistics import median_low
 
 from rsgmamba_ros.pipeline.stream_clock import NS_PER_S, WINDOW_IMAGES
@@ -65,8 +66,10 @@ class ClockComparison:
         if not self._window:
             self._window_started_ns = received_ns
         self._window.append(relative_lag_ns)
+        # Steady delivery shows its fastest in a few images; the fastest of a jittering one takes more to be seen.
+        enough = 8 if _noise(self._window) <= self._tolerance // 4 else 20
         long_enough = received_ns - self._window_started_ns >= NS_PER_S * 9 // 10
-        if len(self._window) >= WINDOW_IMAGES or (long_enough and len(self._window) >= 20):
+        if len(self._window) >= WINDOW_IMAGES or (long_enough and len(self._window) >= enough):
             self._close_window()
 
     @property
@@ -120,6 +123,9 @@ class ClockComparison:
         if lag - usual > max(self._tolerance * 3 // 4, 3 * self._noise()):
             return f'this image came {_seconds(lag - usual)} later than usual against {leader}: ' \
                    'slow delivery, or its clock stepped back'
+        if usual - lag > self._tolerance * 3 // 4:
+            return f'this image came {_seconds(usual - lag)} earlier than ever against {leader}: ' \
+                   'fast delivery, or its clock stepped ahead'
         level = self.level_ns - self.correction_ns
         if abs(level) > self._tolerance // 4 and abs(skew_ns + level) > self._tolerance * 3 // 4:
             return _delivery_text(level, leader)
@@ -137,13 +143,11 @@ class ClockComparison:
         return self.level_ns if self._delivery_ns is None else self._delivery_ns
 
     def _noise(self) -> int:
-        if not self._recent:
-            return 0
         # A step in a window looks like noise; the windows beside it know better.
-        return min([median_low(self._recent) - min(self._recent), *self._closed_noises_ns])
+        return min([_noise(self._recent), *self._closed_noises_ns])
 
     def _close_window(self) -> None:
-        value, noise = min(self._window), median_low(self._window) - min(self._window)
+        value, noise = min(self._window), _noise(self._window)
         jump = max(self._tolerance // 2, min([noise, *self._closed_noises_ns]) * 3 // 2)
         if abs(value) <= self._limit:
             if self._delivery_ns is None:
@@ -176,6 +180,10 @@ class ClockComparison:
 
     def _corrected(self) -> str:
         return ' (corrected)' if self._estimate else ' (not paired)'
+
+
+def _noise(lags_ns: Collection[int]) -> int:
+    return median_low(lags_ns) - min(lags_ns) if lags_ns else 0
 
 
 def _delivery_text(lag_ns: int, leader: str) -> str:

@@ -72,7 +72,7 @@ class StreamClock:
         if stamp_ns == 0:
             return 'zero_stamp'
         self.collisions = self.collisions + 1 if self.set_back_ns(stamp_ns) else 0
-        if any(stamp_ns == known for known, _ in self._believed):
+        if stamp_ns == self.newest_stamp_ns or any(stamp_ns == known for known, _ in self._believed):
             self.repeats += 1
             return 'repeated_stamp'
         self.repeats = 0

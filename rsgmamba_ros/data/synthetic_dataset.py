@@ -92,11 +92,12 @@ def _render_all(folder: Path, auxiliary: Modality, seeds: range, height: int, wi
     for array in arrays.values():
         array.flush()
     (unfinished / 'complete.json').write_text(json.dumps({'version': CACHE_VERSION}))
-    if _is_complete(folder):
-        shutil.rmtree(unfinished)
-    else:
+    if not _is_complete(folder):
         shutil.rmtree(folder, ignore_errors=True)
+    try:
         unfinished.rename(folder)
+    except OSError:
+        shutil.rmtree(unfinished)
 
 
 def render_room(auxiliary: Modality, seed: int, height: int,

@@ -13,7 +13,7 @@ RGB, DEPTH, THERMAL = Modality
 def sample(*, has_earlier: bool = True) -> Sample:
     rng = np.random.default_rng(0)
     rgb = rng.integers(0, 255, (48, 64, 3), dtype=np.uint8)
-    depth = rng.uniform(1, 4, (48, 64)).astype(np.float32)
+    depth = rng.uniform(1, 8, (48, 64)).astype(np.float32)
     earlier = sample(has_earlier=False) if has_earlier else None
     return Sample(rgb, depth, np.zeros((48, 64), np.uint8), earlier=earlier)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from threading import Condition, Thread
+import traceback
 
 from rsgmamba_ros.vocabulary.images import ImageBundle
 
@@ -12,7 +13,7 @@ class InferenceThread:
     """Calls `work` with bundles, oldest first, outside of any lock.
 
     Args:
-        work: takes one bundle. It must not raise.
+        work: takes one bundle and reports its own errors; one that it lets out is printed, and the next bundle comes.
         forget: called on this thread before the next bundle after `clear`.
         queue_size: bundles that may wait while the network is busy. Each adds at most one inference to the latency; a
             queue of a few lets a short stall pass without a loss, and more only delays.
@@ -68,6 +69,9 @@ class InferenceThread:
                     return
                 bundle = self._queue.popleft()
                 must_forget, self._must_forget = self._must_forget, False
-            if must_forget:
-                self._forget()
-            self._work(bundle)
+            try:
+                if must_forget:
+                    self._forget()
+                self._work(bundle)
+            except Exception:
+                traceback.print_exc()

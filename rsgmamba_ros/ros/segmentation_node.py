@@ -17,7 +17,8 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 
 from rsgmamba_ros.pipeline.segmenter import Segmenter, SegmenterConfig
-from rsgmamba_ros.pipeline.synchroniser import SynchroniserConfig
+from rsgmamba_ros.pipeline.synchroniser import Synchroniser
+from rsgmamba_ros.pipeline.synchroniser_config import SynchroniserConfig
 from rsgmamba_ros.ros import parameters
 from rsgmamba_ros.ros.diagnostics import Diagnostics
 from rsgmamba_ros.ros.inference_thread import InferenceThread
@@ -60,7 +61,7 @@ class SegmentationNode(LifecycleNode):
         self.add_on_set_parameters_callback(self._on_parameters)
         self.diagnostics: Diagnostics | None = None
         self._segmenter: Segmenter | None = None
-        self._synchroniser_config: SynchroniserConfig | None = None
+        self._synchroniser: Synchroniser | None = None
         self._results: ResultPublishers | None = None
         self._intake: Intake | None = None
         self._thread: InferenceThread | None = None
@@ -79,12 +80,13 @@ class SegmentationNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the network and make it ready; a file or a parameter that cannot be used is a FAILURE."""
         values = parameters.values(self)
-        self._synchroniser_config = _synchroniser_config(values)
+        self._synchroniser = Synchroniser(_synchroniser_config(values))
         segmenter = _segmenter(values)
         segmenter.warm_up()
         self._segmenter = segmenter
         self._live = {name: value for name, value in values.items() if parameters.PARAMETERS[name].at_run_time}
-        self.diagnostics = Diagnostics(self, self._segmenter.modalities, period_s=values['diagnostics_period_s'])
+        self.diagnostics = Diagnostics(self, self._segmenter.modalities, self._synchroniser.counters,
+                                       period_s=values['diagnostics_period_s'])
         self._results = ResultPublishers(self, self._segmenter.labels)
         engine = self._segmenter.engine
         self.get_logger().info(f'configured: rgb and {self._segmenter.auxiliary}, {len(self._segmenter.labels)} '
@@ -100,9 +102,10 @@ class SegmentationNode(LifecycleNode):
         self._thread = InferenceThread(self._segment, forget=self._segmenter.reset, queue_size=values['queue_size'])
         transports = {Modality.RGB: values['rgb.transport'],
                       self._segmenter.auxiliary: values['auxiliary.transport']}
-        self._intake = Intake(self, self._synchroniser_config, transports=transports,
+        self._intake = Intake(self, self._synchroniser, transports=transports,
                               input_qos=values['input_qos'], diagnostics=self.diagnostics, on_bundle=self._on_bundle,
                               on_time_jump=self._on_time_jump)
+        self.get_logger().info('active')
         return result
 
     @logged
@@ -144,17 +147,17 @@ class SegmentationNode(LifecycleNode):
             self._intake.destroy()
             self._intake = None
         if self._thread is not None:
-            self.diagnostics.dropped('deactivated', self._thread.stop())
+            self.diagnostics.dropped('bundle.drop.deactivated', self._thread.stop())
             self._thread = None
 
     # The path of the data
 
     def _on_bundle(self, bundle: ImageBundle) -> None:
         self.diagnostics.bundled(bundle)
-        self.diagnostics.dropped('superseded', self._thread.put(bundle))
+        self.diagnostics.dropped('bundle.drop.superseded', self._thread.put(bundle))
 
     def _on_time_jump(self) -> None:
-        self.diagnostics.dropped('time_jump', self._thread.clear())
+        self.diagnostics.dropped('bundle.drop.time_jump', self._thread.clear())
         self.diagnostics.reset()
 
     def _segment(self, bundle: ImageBundle) -> None:
@@ -166,11 +169,11 @@ class SegmentationNode(LifecycleNode):
                                      min_confidence=self._live['min_confidence'],
                                      unlabelled_value=self._live['unlabelled_value'],
                                      overlay_alpha=self._live['overlay_alpha'])
-            self.diagnostics.segmented(segmentation, now_ns)
+            self.diagnostics.segmented(segmentation)
         except RSGMambaError as error:
-            self.diagnostics.failed('unusable_bundle', str(error))
+            self.diagnostics.failed('bundle.drop.unusable', str(error))
         except Exception as error:  # one bundle is lost; the next may be well
-            self.diagnostics.failed('inference_error', f'inference: unexpected {error!r}', traceback.format_exc())
+            self.diagnostics.failed('bundle.drop.internal_error', f'inference: unexpected {error!r}')
 
     def _on_parameters(self, changes: list[Parameter]) -> Any:
         result = parameters.check(changes, is_configured=self._segmenter is not None)

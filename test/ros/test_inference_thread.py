@@ -70,6 +70,22 @@ def test_stopping_finishes_the_bundle_in_work_and_tells_what_it_dropped(work):
     assert dropped + len(work.done) == 2
 
 
+def test_an_error_in_the_work_does_not_end_the_thread(capfd):
+    done = Event()
+
+    def work(bundle):
+        if bundle == 'bad':
+            raise RuntimeError('of this bundle')
+        done.set()
+
+    thread = InferenceThread(work, forget=list, queue_size=2)
+    thread.put('bad')
+    thread.put('good')
+    assert done.wait(10)
+    thread.stop()
+    assert 'of this bundle' in capfd.readouterr().err
+
+
 def test_an_idle_thread_stops_at_once(work):
     assert InferenceThread(work, forget=work.forget).stop() == 0
 

@@ -10,8 +10,8 @@ import numpy as np
 from rsgmamba_ros.evaluation.timeline import PRESENCES, Timeline
 from rsgmamba_ros.vocabulary.images import Modality, Presence
 
-#: A gap of more than this many periods is a dropout; less is a lost image.
-_DROPOUT_PERIODS = 2.5
+#: A gap of more than this many periods is a dropout: three images in a row. Fewer are lost images, and counted.
+_DROPOUT_PERIODS = 3.5
 #: So many bundles or images in a row make an episode, and so many normal ones may lie within one.
 _MIN_LENGTH, _MAX_GAP = 3, 2
 #: A modality is unreliable below this share of its usual reliability (the upper quartile of the run).
@@ -81,21 +81,32 @@ def _silences(timeline: Timeline, modality: Modality, end_s: float) -> list[Epis
 
 
 def _delivery_changes(timeline: Timeline, modality: Modality) -> list[Episode]:
-    delivery, times = timeline.arrivals[modality]['delivery_s'], timeline.arrivals[modality]['time_s']
-    if len(delivery) < _MIN_LENGTH:
+    """Times at which delivery was on another level than usual, each level by itself."""
+    times, delivery = timeline.arrivals[modality]['time_s'], timeline.arrivals[modality]['delivery_s']
+    period = period_s(times)
+    if len(delivery) < _MIN_LENGTH or not period:
         return []
     bins = np.round(delivery / _DELIVERY_BIN_S).astype(np.int64)
     values, counts = np.unique(bins, return_counts=True)
     usual = float(np.median(delivery[bins == values[counts.argmax()]]))
     found = []
-    # Runs of one change each, so that a delay that becomes another is two episodes.
-    for first, last in _runs(np.abs(delivery - usual) > _DELIVERY_CHANGE_S):
-        steps = np.flatnonzero(np.abs(np.diff(delivery[first:last + 1])) > _DELIVERY_CHANGE_S) + first + 1
-        for begin, end in zip([first, *steps], [*steps, last + 1]):
-            change = float(np.median(delivery[begin:end]) - usual)
-            if end - begin >= _MIN_LENGTH and abs(change) > _DELIVERY_CHANGE_S:
-                text = f'{abs(change):.2f} s {"later" if change > 0 else "earlier"} against the stamps than usual'
-                found.append(_episode(modality, 'delivery', times, begin, end - 1, text))
+    for level in np.split(values, np.flatnonzero(np.diff(values) > 2) + 1):
+        on_level = np.flatnonzero(np.isin(bins, level))
+        change = float(np.median(delivery[on_level]) - usual)
+        if abs(change) <= _DELIVERY_CHANGE_S:
+            continue
+        # Held up on the way, the first image leaves a gap behind it; a clock that is set wrong leaves none. What was
+        # held up is placed where it was due.
+        first = on_level[0]
+        held_up = change > 0 and first > 0 and times[first] - times[first - 1] > period + change / 4
+        due = times - delivery + usual if held_up else times
+        text = f'{abs(change):.2f} s {"later" if change > 0 else "earlier"} against the stamps than usual'
+        moments = np.sort(due[on_level])
+        for group in np.split(moments, np.flatnonzero(np.diff(moments) > _DROPOUT_PERIODS * period) + 1):
+            later = due[due > group[-1]]
+            if len(group) >= _MIN_LENGTH:
+                found.append(Episode(modality, 'delivery', float(group[0]), float(later.min()) if later.size else None,
+                                     text))
     return found
 
 

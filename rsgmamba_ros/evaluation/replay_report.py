@@ -24,8 +24,8 @@ section { background: #fff; border: 1px solid #e5e7eb; border-radius: 10px; padd
 .tile b { display: block; font-size: 24px; line-height: 1.25; font-variant-numeric: tabular-nums }
 .tile span { color: #6b7280; font-size: 13px } .tile.bad b { color: #b42318 }
 table { border-collapse: collapse; width: 100%; font-size: 13.5px; font-variant-numeric: tabular-nums }
-th { text-align: left; color: #6b7280; font-weight: 500; border-bottom: 1px solid #d1d5db; padding: 4px 10px 4px 0 }
-td { border-bottom: 1px solid #eef0f2; padding: 4px 10px 4px 0; vertical-align: top; overflow-wrap: anywhere }
+th { text-align: left; color: #6b7280; font-weight: 500; border-bottom: 1px solid #d1d5db; padding: 4px 16px 4px 0 }
+td { border-bottom: 1px solid #eef0f2; padding: 4px 16px 4px 0; vertical-align: top; overflow-wrap: anywhere }
 .number { text-align: right } .wide { overflow-x: auto }
 svg { width: 100%; height: auto; display: block }
 .legend span { font-size: 13px; color: #374151; margin-right: 14px }

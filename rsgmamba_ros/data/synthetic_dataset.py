@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor
+from functools import lru_cache
+from hashlib import sha256
 import json
 import os
 from pathlib import Path
@@ -10,6 +12,7 @@ import shutil
 import numpy as np
 from tqdm import tqdm
 
+from rsgmamba_ros.data import synthetic
 from rsgmamba_ros.data.samples import Sample
 from rsgmamba_ros.data.synthetic import SceneGenerator, SYNTHETIC_LABELS
 from rsgmamba_ros.pipeline.preprocessing import PreprocessingConfig, sensor_units
@@ -18,9 +21,6 @@ from rsgmamba_ros.vocabulary.images import Modality, StampedImage
 
 #: Encoding of `Scene.encoded_auxiliary`.
 _ENCODINGS = {Modality.DEPTH: '16UC1', Modality.THERMAL: 'mono16'}
-
-#: Increase when the renderer changes what a seed shows, so that old folders are rendered anew.
-CACHE_VERSION = 1
 
 
 class SyntheticDataset:
@@ -64,9 +64,16 @@ class SyntheticDataset:
 _LAYOUT = {'rgb': (np.uint8, (3,)), 'auxiliary': (np.uint16, ()), 'label_map': (np.uint8, ())}
 
 
+@lru_cache
+def _renderer() -> str:
+    """A digest of the renderer's source: rooms that another version rendered show something else."""
+    sources = sorted(Path(synthetic.__file__).parent.glob('*.py'))
+    return sha256(b''.join(source.read_bytes() for source in sources)).hexdigest()
+
+
 def _is_complete(folder: Path) -> bool:
     try:
-        return json.loads((folder / 'complete.json').read_text())['version'] == CACHE_VERSION
+        return json.loads((folder / 'complete.json').read_text())['renderer'] == _renderer()
     except (OSError, ValueError, KeyError):
         return False
 
@@ -91,7 +98,7 @@ def _render_all(folder: Path, auxiliary: Modality, seeds: range, height: int, wi
                     arrays[name][2 * room + moment] = image
     for array in arrays.values():
         array.flush()
-    (unfinished / 'complete.json').write_text(json.dumps({'version': CACHE_VERSION}))
+    (unfinished / 'complete.json').write_text(json.dumps({'renderer': _renderer()}))
     if not _is_complete(folder):
         shutil.rmtree(folder, ignore_errors=True)
     try:

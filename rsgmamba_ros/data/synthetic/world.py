@@ -142,11 +142,11 @@ def create_world(rng: np.random.Generator) -> World:
     azimuth, elevation = rng.uniform(-pi, pi), rng.uniform(0.5, 1.2)
     light = (cos(elevation) * sin(azimuth), -sin(elevation), -abs(cos(elevation) * cos(azimuth)))
     tint = rng.uniform(-0.12, 0.12)
-    wall_grey, floor_grey = rng.uniform(0.45, 0.8), rng.uniform(0.2, 0.5)
+    wall_grey, floor_grey = rng.uniform(0.5, 0.8), rng.uniform(0.2, 0.42)
     return World(
         size_m=size,
-        wall=_two_tone(rng, wall_grey, 0.12, ('plaster', 'bricks', 'blotches', 'planks'), (1.2, 2.5), (-0.8, 0.8)),
-        floor=_two_tone(rng, floor_grey, 0.1, ('tiles', 'planks', 'fine', 'plaster'), (1.0, 2.4), (-4.0, -2.0)),
+        wall=_two_tone(rng, wall_grey, 0.12, ('plaster', 'bricks', 'blotches'), (1.2, 2.5), (-0.8, 0.8)),
+        floor=_two_tone(rng, floor_grey, 0.1, ('tiles', 'planks', 'planks'), (1.0, 2.4), (-4.0, -2.4)),
         decals=tuple(_decal(rng, size) for _ in range(rng.integers(1, 5))),
         objects=_place_objects(rng, size),
         camera_height_m=rng.uniform(1.0, 1.6), camera_pitch=rng.uniform(0.08, 0.24),
@@ -176,9 +176,10 @@ def _decal(rng: np.random.Generator, size: Vector) -> Decal:
                  _vivid(rng) if is_picture else (-1.0, -1.0, -1.0), 0.0 if is_picture else rng.uniform(2.0, 9.0))
 
 
-def _vivid(rng: np.random.Generator) -> Vector:
+def _vivid(rng: np.random.Generator, *, strong: int | None = None) -> Vector:
+    """A saturated colour: `strong` channels stand out, one for red, green, blue, two for yellow, magenta, cyan."""
     colour = rng.uniform(0.05, 0.35, 3)
-    colour[rng.permutation(3)[:rng.integers(1, 3)]] += rng.uniform(0.3, 0.6)
+    colour[rng.permutation(3)[:strong or rng.integers(1, 3)]] += rng.uniform(0.3, 0.6)
     return tuple(colour)
 
 
@@ -191,23 +192,24 @@ def _paint(rng: np.random.Generator, colour: Vector, *, spread: float = 0.05, co
 def _box(rng: np.random.Generator) -> tuple[Part, ...]:
     half = (rng.uniform(0.25, 0.5), rng.uniform(0.2, 0.5), rng.uniform(0.25, 0.5))
     card = [(0.55, 0.4, 0.24), (0.65, 0.5, 0.33), (0.45, 0.33, 0.22), (0.6, 0.58, 0.55)][rng.integers(4)]
-    surface = _paint(rng, card, pattern=str(rng.choice(['tape', 'planks', 'plaster'])), size_m=2 * half[1],
-                     warmth_k=rng.uniform(-2.5, -0.8) if rng.random() < 0.7 else rng.uniform(0.8, 2.5))
+    surface = _paint(rng, card, pattern=str(rng.choice(['tape', 'tape', 'planks'])), size_m=2 * half[1],
+                     warmth_k=rng.uniform(-1.6, -0.8) if rng.random() < 0.7 else rng.uniform(0.8, 1.5))
     return (Part('cuboid', (0.0, -half[1], 0.0), half, surface),)
 
 
 def _pillar(rng: np.random.Generator) -> tuple[Part, ...]:
     radius, height = rng.uniform(0.16, 0.3), rng.uniform(1.8, 3.6)
-    colour = [(0.8, 0.8, 0.78), (0.75, 0.7, 0.2), (0.4, 0.45, 0.5), (0.75, 0.3, 0.25)][rng.integers(4)]
-    surface = _paint(rng, colour, pattern=str(rng.choice(['rings', 'plaster', 'rings'])), contrast=0.55,
-                     size_m=rng.uniform(0.6, 1.2), warmth_k=rng.uniform(4.5, 8.0))
+    colour = [(0.8, 0.8, 0.78), (0.75, 0.7, 0.2), (0.75, 0.3, 0.25)][rng.integers(3)]
+    surface = _paint(rng, colour, pattern=str(rng.choice(['rings', 'rings', 'rings', 'plaster'])), contrast=0.55,
+                     size_m=rng.uniform(0.6, 1.2), warmth_k=rng.uniform(4.5, 6.0))
     return (Part('cylinder', (0.0, -height / 2, 0.0), (radius, height / 2, radius), surface),)
 
 
 def _ball(rng: np.random.Generator) -> tuple[Part, ...]:
     radius = rng.uniform(0.22, 0.38)
-    base, other = _vivid(rng), _vivid(rng) if rng.random() < 0.6 else (0.9, 0.9, 0.88)
-    surface = Surface((base, other), str(rng.choice(['stripes', 'tiles', 'flat'])), radius * 1.6, rng.uniform(2.5, 4.5))
+    base, other = _vivid(rng, strong=2), _vivid(rng) if rng.random() < 0.2 else (0.9, 0.9, 0.88)
+    pattern = str(rng.choice(['stripes', 'stripes', 'tiles', 'flat']))
+    surface = Surface((base, other), pattern, radius * 1.6, rng.uniform(3.0, 4.2))
     return (Part('ellipsoid', (0.0, -radius, 0.0), (radius,) * 3, surface),)
 
 
@@ -215,9 +217,8 @@ def _person(rng: np.random.Generator) -> tuple[Part, ...]:
     size = rng.uniform(0.92, 1.1)
     skin = [(0.85, 0.65, 0.52), (0.65, 0.45, 0.33), (0.4, 0.27, 0.2)][rng.integers(3)]
     head = _paint(rng, skin, spread=0.03, warmth_k=rng.uniform(11.0, 14.0))
-    cloth = str(rng.choice(['fine', 'rings', 'flat']))
-    shirt = _paint(rng, _vivid(rng), pattern=cloth, warmth_k=rng.uniform(7.0, 10.0))
-    trousers = _paint(rng, tuple(rng.uniform(0.06, 0.35, 3)), warmth_k=rng.uniform(5.5, 8.0), depth_return=0.97)
+    shirt = _paint(rng, _vivid(rng), pattern=str(rng.choice(['fine', 'rings'])), warmth_k=rng.uniform(8.0, 10.0))
+    trousers = _paint(rng, tuple(rng.uniform(0.06, 0.3, 3)), warmth_k=rng.uniform(6.5, 8.0), depth_return=0.97)
     parts = [Part('ellipsoid', (0.0, -1.6, 0.0), (0.11, 0.15, 0.12), head),
              Part('ellipsoid', (0.0, -1.13, 0.0), (0.23, 0.36, 0.15), shirt)]
     for side in (-1, 1):
@@ -229,7 +230,7 @@ def _person(rng: np.random.Generator) -> tuple[Part, ...]:
 
 def _vehicle(rng: np.random.Generator) -> tuple[Part, ...]:
     length, width, height = rng.uniform(0.6, 0.85), rng.uniform(0.36, 0.48), rng.uniform(0.2, 0.3)
-    paint = _paint(rng, _vivid(rng), pattern='flat', warmth_k=rng.uniform(1.5, 3.5))
+    paint = _paint(rng, _vivid(rng, strong=1), pattern='flat', warmth_k=rng.uniform(1.5, 2.5))
     hood = Surface(paint.colours, 'flat', 1.0, rng.uniform(14.0, 20.0))
     glass = _paint(rng, (0.1, 0.13, 0.17), pattern='flat', warmth_k=rng.uniform(0.0, 1.5), depth_return=0.6)
     rubber = _paint(rng, (0.05, 0.05, 0.05), warmth_k=rng.uniform(5.0, 8.0), depth_return=0.9)

@@ -68,6 +68,32 @@ class ImageStream:
         """Keep an image for a bundle to come."""
         insort(self.queue, arrival, key=lambda kept: kept.stamp_ns)
 
+    def expire(self, behind_ns: int | None, before_ns: int, *, size: int) -> list[tuple[Arrival, str]]:
+        """Take out the images that no bundle can use any more, each with the cause.
+
+        Args:
+            behind_ns: older stamps are of no use.
+            before_ns: earlier arrivals have waited long enough.
+            size: images that may stay; the oldest go.
+        """
+        expired = []
+        excess = len(self.queue) - size
+        for position, arrival in enumerate(self.queue):
+            passed = behind_ns is not None and self.true_stamp_ns(arrival) < behind_ns
+            if passed or arrival.received_ns < before_ns:
+                refusal = self.refusal(arrival)
+                expired.append((arrival, f'clock_{refusal}' if refusal else 'too_late' if arrival.late else 'unused'))
+            elif position < excess:
+                expired.append((arrival, 'queue_full'))
+        for arrival, _ in expired:
+            self.queue.remove(arrival)
+        return expired
+
+    def age_s(self, now_ns: int) -> float | None:
+        """Time since the newest image arrived; None if none ever came."""
+        silence = self.clock.silence_ns(now_ns)
+        return None if silence is None else silence / NS_PER_S
+
     def relative_lag_ns(self, arrival: Arrival) -> int | None:
         """How much later than the reference stream's fastest an image came; None while that cannot be said."""
         if self._reference is None or self._reference.clock.pace != 1:

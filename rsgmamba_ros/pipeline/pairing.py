@@ -4,7 +4,7 @@ from __future__ import annotations
 from rsgmamba_ros.pipeline.image_stream import Arrival, ImageStream
 from rsgmamba_ros.pipeline.stream_clock import NS_PER_S
 from rsgmamba_ros.pipeline.synchroniser_config import SynchroniserConfig
-from rsgmamba_ros.vocabulary.images import Presence
+from rsgmamba_ros.vocabulary.images import BundleSlot, Presence
 
 #: How long after the first image a stream that has not come yet is waited for.
 STARTUP_NS = NS_PER_S
@@ -41,20 +41,24 @@ class Pairing:
             return lead.received_ns
         return lead.received_ns + min(self._max_wait, self._worthwhile_ns(lead, own, stream))
 
-    def absence(self, lead: Arrival, own: ImageStream, stream: ImageStream, *, now_ns: int) -> tuple[Presence, str]:
-        """Why a leading image has no partner of a stream."""
-        silence = stream.clock.silence_ns(now_ns)
-        if silence is None:
-            return Presence.MISSING, 'never received: check the name of the topic and its QoS'
-        if stream.clock.is_dead(now_ns):
-            return Presence.MISSING, f'stopped {silence / NS_PER_S:.2f} s ago'
-        fault = stream.fault or lead.fault or own.refusal(lead)
-        if fault:
-            return Presence.STALE, f'stamps cannot be compared: {fault.replace("_", " ")}'
-        if self._has_passed(lead, own, stream):
-            return Presence.MISSING, f'has no unused image within {self._config.max_skew_s:g} s'
-        waited = (now_ns - lead.received_ns) / NS_PER_S
-        return Presence.LATE, f'had not come {waited:.2f} s after the leading image'
+    def fill_slot(self, lead: Arrival, own: ImageStream, stream: ImageStream, *,
+                  now_ns: int) -> tuple[BundleSlot, list[str]]:
+        """What a bundle says of a stream, and what people must know of this pair beyond the streams' doubts.
+
+        The partner is taken out of the stream's queue.
+        """
+        age_s = stream.age_s(now_ns)
+        if stream is own:
+            return BundleSlot(Presence.PRESENT, lead.image, 0.0, age_s), []
+        partner, skew = self.partner(lead, own, stream)
+        if partner is None:
+            presence, reason = self._absence(lead, own, stream, now_ns)
+            return BundleSlot(presence, age_s=age_s, reason=reason), []
+        stream.queue.remove(partner)
+        sides = ((stream, partner), (own, lead))
+        doubts = [side.pair_doubt(arrival, skew) for side, arrival in sides if not side.doubts()]
+        slot = BundleSlot(Presence.PRESENT, partner.image, skew / NS_PER_S, age_s)
+        return slot, [doubt for doubt in doubts if doubt]
 
     def reach_ns(self, one: ImageStream, other: ImageStream) -> int:
         """Skew up to which no better partner can be hoped for: half the shorter period, and some jitter."""
@@ -76,10 +80,9 @@ class Pairing:
 
     def _is_expected(self, stream: ImageStream, now_ns: int, started_ns: int) -> bool:
         clock = stream.clock
-        dead = clock.is_dead(now_ns)
-        if clock.streak >= self._config.revive_images and not dead:
-            return True
-        return now_ns < started_ns + STARTUP_NS and (clock.last_received_ns is None or not dead)
+        if clock.last_received_ns is None:
+            return now_ns < started_ns + STARTUP_NS
+        return not clock.is_dead(now_ns) and (clock.streak >= self._config.revive_images or not clock.has_failed)
 
     def _has_passed(self, lead: Arrival, own: ImageStream, stream: ImageStream) -> bool:
         """Whether a stream in order can bring no more image near this stamp."""
@@ -89,3 +92,17 @@ class Pairing:
         slack = self.reach_ns(own, stream) // 2
         newest = clock.newest_stamp_ns + stream.correction_ns
         return newest + clock.period_ns - slack > own.true_stamp_ns(lead) + self._newer_ns(own)
+
+    def _absence(self, lead: Arrival, own: ImageStream, stream: ImageStream, now_ns: int) -> tuple[Presence, str]:
+        silence = stream.clock.silence_ns(now_ns)
+        if silence is None:
+            return Presence.MISSING, 'never received: check the name of the topic and its QoS'
+        if stream.clock.is_dead(now_ns):
+            return Presence.MISSING, f'stopped {silence / NS_PER_S:.2f} s ago'
+        fault = stream.fault or lead.fault or own.refusal(lead)
+        if fault:
+            return Presence.STALE, f'stamps cannot be compared: {fault.replace("_", " ")}'
+        if self._has_passed(lead, own, stream):
+            return Presence.MISSING, f'has no unused image within {self._config.max_skew_s:g} s'
+        waited = (now_ns - lead.received_ns) / NS_PER_S
+        return Presence.LATE, f'had not come {waited:.2f} s after the leading image'

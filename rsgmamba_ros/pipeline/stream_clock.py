@@ -36,6 +36,7 @@ class StreamClock:
         shortest_period_ns: distance that one in ten neighbouring stamps stay below: the sensor's own period even
             if most images are lost on the way; None until eleven images have come.
         streak: images since the stream started, came back to life or was distrusted.
+        has_failed: whether it ever came back to life or was distrusted.
         repeats: images in a row whose stamp had been seen before.
         longest_gap_ns: longest time between two arrivals in the window; 0 before the second image.
         lowest_lag_ns: lag of the fastest delivery in the window; None before the first believed stamp.
@@ -50,6 +51,7 @@ class StreamClock:
         self.period_ns: int | None = None
         self.shortest_period_ns: int | None = None
         self.streak = 0
+        self.has_failed = False
         self.repeats = 0
         self.zeros = 0
         self.collisions = 0
@@ -110,6 +112,7 @@ class StreamClock:
     def distrust(self) -> None:
         """Count the images that show the stream to be alive from zero."""
         self.streak = 0
+        self.has_failed = True
 
     def silence_ns(self, now_ns: int) -> int | None:
         """Time since the newest image arrived; None if none ever came."""
@@ -141,7 +144,7 @@ class StreamClock:
         if len(self._arrivals) >= RHYTHM_IMAGES and self.is_dead(received_ns):
             self._arrivals.clear()
             self._believed.clear()
-            self.streak = 0
+            self.distrust()
         self.streak += 1
         self._arrivals.append(received_ns)
         self.last_received_ns = received_ns

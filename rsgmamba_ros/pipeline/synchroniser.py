@@ -3,7 +3,7 @@
 Every leading image becomes exactly one bundle, in stamp order, with its partners or without, at latest
 `max_wait_s` after it arrived. Pure Python over timestamps; time is an argument; nothing here looks at pixels.
 
-How it decides, in the order of the code below:
+How it decides:
 
 - *Who leads.* The configured leader, until it is silent for longer than its rhythm and `max_wait_s` explain.
   Then, if allowed, an auxiliary that still arrives takes over, with its images since the leader's last. The
@@ -24,15 +24,19 @@ from __future__ import annotations
 
 from bisect import insort
 from collections import Counter, deque
+from collections.abc import Sequence
 
 from rsgmamba_ros.pipeline.clock_comparison import ClockComparison
 from rsgmamba_ros.pipeline.image_stream import Arrival, ImageStream
-from rsgmamba_ros.pipeline.pairing import Pairing
+from rsgmamba_ros.pipeline.pairing import Pairing, STARTUP_NS
 from rsgmamba_ros.pipeline.stream_clock import NS_PER_S
 from rsgmamba_ros.pipeline.synchroniser_config import SynchroniserConfig
-from rsgmamba_ros.vocabulary.images import BundleSlot, ImageBundle, Modality, Presence, StampedImage
+from rsgmamba_ros.vocabulary.images import ImageBundle, Modality, StampedImage
 
 __all__ = ['Synchroniser', 'SynchroniserConfig']
+
+#: Errors of a clock below this cannot be told from delivery, however small `max_skew_s` is.
+RESOLUTION_NS = 30_000_000
 
 #: How long an event (a jump back, a dropped image) stays among the reports.
 EVENT_NS = NS_PER_S
@@ -126,15 +130,13 @@ class Synchroniser:
         self._streams: dict[Modality, ImageStream] = {}
         order = sorted(self.config.modalities, key=lambda modality: modality is not self.config.leader)
         for modality in order:
-            comparison = ClockComparison(tolerance_ns=self._max_skew, limit_ns=self._max_delay,
+            comparison = ClockComparison(tolerance_ns=max(self._max_skew, RESOLUTION_NS), limit_ns=self._max_delay,
                                          estimate=self.config.estimate_clock_offset)
             self._streams[modality] = ImageStream(modality, self._streams.get(self.config.leader), comparison)
         self._pending: list[Arrival] = []
         self._last_lead_ns: int | None = None
         self._started_ns: int | None = None
         self._now: int | None = None
-
-    # Arrival
 
     def _observe(self, image: StampedImage) -> Arrival:
         stream = self._streams[image.modality]
@@ -194,8 +196,6 @@ class Synchroniser:
     def _note(self, text: str) -> None:
         self._events.append((self._now + EVENT_NS, text))
 
-    # Who leads
-
     def _lead_from(self, arrival: Arrival) -> None:
         """Let an auxiliary's image lead that finds the leading stream silent."""
         if arrival.modality is not self.active and arrival.fault and self._is_silent():
@@ -208,8 +208,9 @@ class Synchroniser:
         clock = self._streams[self.active].clock
         if clock.last_received_ns is None:
             return self._started_ns + self._max_wait
-        patience = max(self._max_wait + (clock.period_ns or 0) // 2, clock.longest_gap_ns * 3 // 2)
-        return clock.last_received_ns + patience
+        # Until its period is known, a slow leader looks like a silent one.
+        rhythm = clock.longest_gap_ns * 3 // 2 if clock.period_ns else STARTUP_NS
+        return clock.last_received_ns + max(self._max_wait + (clock.period_ns or 0) // 2, rhythm)
 
     def _heirs(self, modality: Modality) -> list[Arrival]:
         """The images with which a modality would take over from a silent stream."""
@@ -242,7 +243,7 @@ class Synchroniser:
                     self._hand_over(modality, heirs)
                     break
 
-    def _hand_over(self, modality: Modality, heirs: list[Arrival] = ()) -> None:
+    def _hand_over(self, modality: Modality, heirs: Sequence[Arrival] = ()) -> None:
         if self._streams[modality].fault or self._streams[self.active].fault:
             # The two clocks have no common order.
             self._last_lead_ns = None
@@ -280,40 +281,17 @@ class Synchroniser:
             return False
         return 2 * (lead.stamp_ns - self._last_lead_ns) > 3 * own.clock.period_ns
 
-
-    # What a bundle says
-
     def _emit(self, lead: Arrival) -> ImageBundle:
         slots, reports = {}, self._reports()
+        own = self._streams[lead.modality]
         for modality in self.config.modalities:
-            stream = self._streams[modality]
-            if modality is lead.modality:
-                slots[modality] = BundleSlot(Presence.PRESENT, lead.image, 0.0, self._age_s(stream))
-            else:
-                slots[modality], doubts = self._slot(lead, stream)
-                reports += doubts
+            slots[modality], doubts = self._pairing.fill_slot(lead, own, self._streams[modality], now_ns=self._now)
+            reports += doubts
             self.counters[f'{modality}.{slots[modality].presence}'] += 1
         self.counters[f'{lead.modality}.led'] += 1
         if lead.fault != 'zero_stamp':
             self._last_lead_ns = lead.stamp_ns
         return ImageBundle(lead.modality, slots, self._now, tuple(reports))
-
-    def _slot(self, lead: Arrival, stream: ImageStream) -> tuple[BundleSlot, list[str]]:
-        """The slot of a partner, and what people must know of this pair beyond the streams' reports."""
-        own = self._streams[lead.modality]
-        partner, skew = self._pairing.partner(lead, own, stream)
-        if partner is None:
-            presence, reason = self._pairing.absence(lead, own, stream, now_ns=self._now)
-            return BundleSlot(presence, age_s=self._age_s(stream), reason=reason), []
-        stream.queue.remove(partner)
-        sides = ((stream, partner), (own, lead))
-        doubts = [side.pair_doubt(arrival, skew) for side, arrival in sides if not side.doubts()]
-        slot = BundleSlot(Presence.PRESENT, partner.image, skew / NS_PER_S, self._age_s(stream))
-        return slot, [doubt for doubt in doubts if doubt]
-
-    def _age_s(self, stream: ImageStream) -> float | None:
-        silence = stream.clock.silence_ns(self._now)
-        return None if silence is None else silence / NS_PER_S
 
     def _reports(self) -> list[str]:
         reports = [text for until, text in self._events if self._now <= until]
@@ -327,13 +305,7 @@ class Synchroniser:
     def _expire(self) -> None:
         """Drop the images that no bundle can use any more."""
         life = 2 * (self._max_wait + self._max_delay)
+        behind_ns = None if self._last_lead_ns is None else self._last_lead_ns - self._max_skew
         for stream in self._streams.values():
-            behind = None if self._last_lead_ns is None else self._last_lead_ns - self._max_skew
-            excess = len(stream.queue) - self.config.queue_size
-            for position, arrival in enumerate(list(stream.queue)):
-                old = behind is not None and stream.true_stamp_ns(arrival) < behind
-                if old or self._now - arrival.received_ns > life or position < excess:
-                    stream.queue.remove(arrival)
-                    refusal = stream.refusal(arrival)
-                    cause = f'clock_{refusal}' if refusal else 'too_late' if arrival.late else 'unused'
-                    self._drop(arrival, 'queue_full' if position < excess and not old else cause)
+            for arrival, cause in stream.expire(behind_ns, self._now - life, size=self.config.queue_size):
+                self._drop(arrival, cause)

@@ -78,7 +78,7 @@ def training_batches(dataset: Dataset, config: TrainingConfig, *, first_step: in
     # Before the workers are forked: OpenCV's threads do not live on in them, and a call that needs one never returns.
     cv2.setNumThreads(1)
     loader = DataLoader(
-        TrainingSamples(dataset, config), batch_sampler=_StepSampler(config, first_step, rank, processes),
+        TrainingSamples(dataset, config), batch_sampler=StepSampler(config, first_step, rank, processes),
         num_workers=config.workers, persistent_workers=False,
         prefetch_factor=2 if config.workers else None, pin_memory=config.device != 'cpu')
     for arrays in loader:
@@ -87,7 +87,7 @@ def training_batches(dataset: Dataset, config: TrainingConfig, *, first_step: in
 
 
 @dataclass(frozen=True)
-class _StepSampler:
+class StepSampler:
     """The indices of each step's batch."""
 
     config: TrainingConfig

@@ -26,6 +26,22 @@ class SyntheticData:
 
 
 @dataclass(frozen=True)
+class FolderData:
+    """A dataset folder, see `FolderDataset`.
+
+    Attributes:
+        layout: name or file of a layout; its auxiliary modality must be the training's.
+        training: split to train on, see `layouts.sample_names`.
+        validation: split that is looked at during training, and that the calibration is fitted to.
+    """
+
+    path: Path
+    layout: str
+    training: str = 'train'
+    validation: str = 'val'
+
+
+@dataclass(frozen=True)
 class Phase:
     """A stretch of training with one crop size; the crop is `height` x `width` pixels of the scaled image."""
 
@@ -46,6 +62,7 @@ class TrainingConfig:
     """One training.
 
     Attributes:
+        encoder: file of encoder weights to start from, as `rsgmamba distil` and VMamba give them.
         preset: name in `network.presets.PRESETS`.
         fusion: key of `network.fusion.FUSIONS`: what this package is about, or one of its rivals.
         network: fields of the preset's configuration to replace.
@@ -61,6 +78,8 @@ class TrainingConfig:
     auxiliary: Modality
     phases: tuple[Phase, ...]
     synthetic: SyntheticData | None = None
+    folder: FolderData | None = None
+    encoder: Path | None = None
     preset: str = 'nano'
     fusion: str = 'rsgmb'
     network: dict[str, Any] = field(default_factory=dict)
@@ -90,6 +109,8 @@ class TrainingConfig:
             raise ConfigError(f'auxiliary is {self.auxiliary}; expected one of {expected}')
         if self.fusion not in FUSIONS:
             raise ConfigError(f'fusion is {self.fusion!r}; expected one of {sorted(FUSIONS)}')
+        if self.synthetic is not None and self.folder is not None:
+            raise ConfigError("a training has one kind of data: give either 'synthetic' or 'folder'")
         if not self.phases:
             raise ConfigError('phases is empty; a training has at least one')
         if self.precision not in ('float32', 'bfloat16'):

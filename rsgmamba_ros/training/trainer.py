@@ -1,7 +1,8 @@
 """The training loop. Killed at any moment, it goes on from its last saved state as if nothing had happened."""
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, fields, is_dataclass, MISSING
+import json
 import os
 from pathlib import Path
 import time
@@ -11,7 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from rsgmamba_ros.data.samples import Dataset
-from rsgmamba_ros.network.checkpoint import Checkpoint, save_checkpoint
+from rsgmamba_ros.network.checkpoint import Checkpoint, load_vmamba, save_checkpoint
 from rsgmamba_ros.network.presets import create_network
 from rsgmamba_ros.training.averaging import AveragedNetwork
 from rsgmamba_ros.training.batches import Batch, training_batches
@@ -43,6 +44,8 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.network = create_network(config.preset, classes=len(dataset.labels), fusion=config.fusion,
                                       **config.network).to(self.device)
+        if config.encoder is not None:
+            load_vmamba(self.network, config.encoder)
         self.average = AveragedNetwork(self.network, decay=config.ema_decay)
         groups = parameter_groups(self.network, weight_decay=config.weight_decay)
         self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.999))
@@ -125,7 +128,7 @@ class Trainer:
     def _save_state(self) -> None:
         state = {'step': self.step, 'trained_s': self.trained_s, 'network': self.network.state_dict(),
                  'average': self.average.network.state_dict(), 'optimizer': self.optimizer.state_dict(),
-                 'config': repr(self.config)}
+                 'config': fingerprint(self.config)}
         unfinished = self.state_path.with_suffix('.unfinished')
         torch.save(state, unfinished)
         # A kill while writing must leave the older state whole.
@@ -135,7 +138,7 @@ class Trainer:
         if not self.state_path.exists():
             return
         state = torch.load(self.state_path, map_location=self.device, weights_only=True)
-        if state['config'] != repr(self.config):
+        if state['config'] != fingerprint(self.config):
             raise CheckpointError(f'{self.state_path} belongs to a training with another configuration; '
                                   'move it away, or train into another folder')
         self.network.load_state_dict(state['network'])
@@ -151,10 +154,31 @@ class Trainer:
                                                     limit=self.config.calibration_samples, seed=self.config.seed)
             calibration[modality.value] = fit_calibration(logits, severities)
         scores = validate(network, self.validation, self.config.preprocessing, used=self.config.used, limit=64)
-        info = {'config': repr(self.config), 'seed': self.config.seed, 'steps': self.step,
+        info = {'config': json.loads(fingerprint(self.config)), 'seed': self.config.seed, 'steps': self.step,
                 'trained_s': round(self.trained_s), 'validation': scores}
         checkpoint = Checkpoint(network=network, labels=self.dataset.labels, auxiliary=self.config.auxiliary,
                                 preprocessing=asdict(self.config.preprocessing), calibration=calibration, info=info)
         save_checkpoint(self.folder / 'checkpoint.safetensors', checkpoint, dtype=torch.float16)
         self.log.draw_curves()
         self.log.close()
+
+
+#: What may change between a training and its resumption.
+FREE_FIELDS = ('device', 'workers', 'threads', 'save_every', 'log_every')
+
+
+def fingerprint(config: TrainingConfig) -> str:
+    """What makes a training the same: all that is not left at its default, as JSON."""
+    return json.dumps(_given(config), sort_keys=True, default=str)
+
+
+def _given(config: object) -> dict:
+    given = {}
+    for item in fields(config):
+        value = getattr(config, item.name)
+        default = item.default_factory() if item.default_factory is not MISSING else item.default
+        if value != default and item.name not in FREE_FIELDS:
+            parts = value if isinstance(value, tuple) else (value,)
+            nested = [_given(part) if is_dataclass(part) else part for part in parts]
+            given[item.name] = nested if isinstance(value, tuple) else nested[0]
+    return given

@@ -11,9 +11,8 @@ from rsgmamba_ros.vocabulary.images import Modality
 def node_is_well_afterwards(robot, segmentation_node):
     yield
     pairs = robot.stream(10)
-    answers = robot.answers(robot.stream(3))
-    robot.wait_until(lambda: any(entry['rgb'].used and entry['depth'].used for entry in robot.answers(pairs).values())
-                     or answers, what='a segmentation of a pair')
+    robot.wait_until(lambda: any(entry['rgb'].used and entry['depth'].used for entry in robot.answers(pairs).values()),
+                     what='a segmentation of a pair')
     assert segmentation_node.process.poll() is None
     assert 'Traceback' not in segmentation_node.log_since()
 
@@ -40,6 +39,20 @@ def test_it_goes_on_from_rgb_alone_when_depth_stops(robot):
     assert last['depth'].presence == ModalityReliability.MISSING
     assert (last['depth'].reliability, last['depth'].used) == (0.0, False)
     assert last['rgb'].used
+
+
+def test_it_goes_on_when_the_sensors_are_killed_and_started_again(robot, segmentation_node, start_process):
+    for _ in range(2):
+        sensors = start_process('rsgmamba_ros.ros.synthetic_sensors_node', namespace='/test', height=48, width=64)
+        before = len(robot.reliabilities)
+        robot.wait_until(lambda before=before: len(robot.reliabilities) >= before + 10, timeout_s=60,
+                         what='reliabilities')
+        assert {entry.modality: entry.used for entry in robot.reliabilities[-1].modalities} == {
+            'rgb': True, 'depth': True}
+        sensors.process.kill()
+        sensors.process.wait()
+        robot.spin(1.0)
+        assert segmentation_node.process.poll() is None
 
 
 def test_it_goes_on_from_depth_alone_when_rgb_stops(robot):

@@ -98,7 +98,7 @@ class BagReader:
             BagError: a topic is not in the bag, or carries no images.
         """
         for name in modalities:
-            self._check_topic(name)
+            self.check_topic(name)
         for topic, message_type, received_ns, raw, ros1 in self._messages(set(modalities)):
             try:
                 message = parse_image_message(raw, message_type, ros1=ros1)
@@ -138,7 +138,12 @@ class BagReader:
                     break
                 yield *message, file.ros1
 
-    def _check_topic(self, name: str) -> None:
+    def check_topic(self, name: str) -> None:
+        """Check that a topic carries images.
+
+        Raises:
+            BagError: it is not in the bag, or carries something else.
+        """
         message_type = {topic.name: topic.message_type for topic in self.topics}.get(name)
         if message_type is None:
             raise BagError(f'{self.path} has no topic {name!r}; image topics are {describe_topics(self.image_topics)}')

@@ -48,13 +48,14 @@ def find_topics(bag: BagReader, *, auxiliary: Modality,
         What each topic shows, for `BagReader.images`.
 
     Raises:
-        BagError: a modality has no topic, or several that could be it: all are listed.
+        BagError: a modality has no topic, or several that could be it: all are listed; a named one carries no images.
     """
     contents = {topic.name: _content(bag.first_image(topic.name)) for topic in bag.image_topics}
     found: dict[str, Modality | str] = {}
     for modality in (Modality.RGB, auxiliary, LABELS):
         name = named.get(modality) or _only_candidate(bag, modality, contents)
         if name is not None and name != NONE:
+            bag.check_topic(name)
             if name in found:
                 raise BagError(f'topic {name!r} is taken for {found[name]} and for {modality}; name one topic each')
             found[name] = modality

@@ -57,6 +57,8 @@ def score_conditions(segmenter: Segmenter, dataset: Dataset, conditions: Sequenc
     """
     check_fit(segmenter, dataset)
     ignore = dataset.labels.ignore_index
+    # A network that looks at one modality gives nothing without it.
+    conditions = [item for item in conditions if item.group != 'missing' or set(segmenter.seen) - set(item.hit)]
     scores = [Score(condition, ConfusionMatrix(len(dataset.labels), ignore_index=ignore)) for condition in conditions]
     for index in progress(indices):
         sample = dataset[index]
@@ -129,7 +131,8 @@ def _missing_figures(clean: Score, missing: Sequence[Score]) -> dict:
     lost = sum(without.values())
     # Both modalities lost at once gives no result; the expectation is over the other cases.
     expected = {str(p): ((1 - p) ** 2 * full + p * (1 - p) * lost) / (1 - p ** 2) for p in LOSS_PROBABILITIES}
-    return {'miou_without': without, 'emm_avg': (full + lost) / (1 + len(without)), 'emm_expected': expected}
+    figures = {'miou_without': without}
+    return figures | {'emm_avg': (full + lost) / 3, 'emm_expected': expected} if len(without) == 2 else figures
 
 
 def _corruption_figures(clean: Score, corrupted: Sequence[Score], modalities: Sequence[Modality]) -> dict:

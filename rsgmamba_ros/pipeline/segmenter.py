@@ -73,6 +73,8 @@ class Segmenter:
         self.labels = checkpoint.labels
         self.auxiliary = checkpoint.auxiliary
         self.modalities = (Modality.RGB, checkpoint.auxiliary)
+        #: Those that the network looks at: a single-modality network leaves the other one aside.
+        self.seen = tuple(self.modalities[index] for index in checkpoint.network.modalities)
         self.preprocessing = _preprocessing_of(checkpoint, self.config)
         self.engine = Engine(checkpoint, device, precision)
         self._signal_quality = SignalQualityMonitor()
@@ -93,7 +95,7 @@ class Segmenter:
         Raises:
             ImageError: no modality of the bundle has a usable image.
         """
-        candidates = {modality: self._examine(bundle.slots.get(modality)) for modality in self.modalities}
+        candidates = {modality: self._examine(bundle.slots.get(modality)) for modality in self.seen}
         used = self._choose(bundle, candidates)
         values = {modality: candidates[modality].values for modality in used}
         images, available = stack_inputs(values, self.preprocessing, modalities=self.modalities)
@@ -127,7 +129,7 @@ class Segmenter:
         readable = tuple(modality for modality, candidate in candidates.items() if candidate.values is not None)
         if not readable:
             errors = [str(candidate.error) for candidate in candidates.values() if candidate.error]
-            raise ImageError('; '.join(errors) or f'the bundle has no image of {[str(m) for m in self.modalities]}')
+            raise ImageError('; '.join(errors) or f'the bundle has no image of {[str(m) for m in self.seen]}')
         good = tuple(modality for modality in readable
                      if candidates[modality].quality.value >= self.config.min_signal_quality)
         return good or readable

@@ -1,0 +1,86 @@
+"""The network and its rivals at equal size and budget: same data, same steps, same seed, same code."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rsgmamba_ros.data.samples import Dataset
+from rsgmamba_ros.evaluation.protocols import conditions_of
+from rsgmamba_ros.evaluation.scoring import score_conditions, summarise
+from rsgmamba_ros.pipeline.segmenter import Segmenter
+from rsgmamba_ros.training.config import TrainingConfig
+from rsgmamba_ros.training.failures import FailureConfig
+from rsgmamba_ros.training.trainer import Trainer
+
+#: Training as others publish it: every sample is clean and whole.
+NO_FAILURES = FailureConfig(missing=0.0, corrupted=0.0)
+
+#: Columns of the table: heading, and where the figure is in the summary.
+COLUMNS = {
+    'mIoU': ('miou',), 'without RGB': ('miou_without', 'rgb'), 'without X': ('miou_without', 'x'), 'EMM': ('emm_avg',),
+    'corrupted, severity 3': ('corruption_mean_severity_3',), 'AUROC seen RGB': ('auroc_seen', 'rgb'),
+    'AUROC seen X': ('auroc_seen', 'x'), 'AUROC held out RGB': ('auroc_unseen', 'rgb'),
+    'AUROC held out X': ('auroc_unseen', 'x'),
+}
+
+
+@dataclass(frozen=True)
+class Rival:
+    """One training: how it fuses, and whether sensors fail while it learns."""
+
+    fusion: str
+    with_failures: bool
+
+    def config(self, base: TrainingConfig) -> TrainingConfig:
+        """This rival's training, equal to `base` in everything else."""
+        return replace(base, fusion=self.fusion, failures=base.failures if self.with_failures else NO_FAILURES)
+
+
+#: What the gates add is told from what the augmentation adds by training each two-modality rival twice.
+RIVALS = {
+    'rsgmb': Rival('rsgmb', True),
+    'sum_as_published': Rival('sum', False),
+    'sum_with_failures': Rival('sum', True),
+    'cross_scan_as_published': Rival('cross_scan', False),
+    'cross_scan_with_failures': Rival('cross_scan', True),
+    'rgb_only': Rival('rgb_only', True),
+    'x_only': Rival('x_only', True),
+}
+
+
+def train_and_score(name: str, base: TrainingConfig, training: Dataset, validation: Dataset, folder: Path, *,
+                    limit: int, progress: Callable[[Iterable], Iterable] = iter) -> dict:
+    """Train one of `RIVALS` in its own folder, or go on with it, and score it under sensor failure at severity 3.
+
+    Args:
+        limit: number of validation samples to score on, evenly spaced; 0 for all.
+
+    Returns:
+        The summary, see `scoring.summarise`.
+    """
+    own = folder / name
+    checkpoint = own / 'checkpoint.safetensors'
+    if not checkpoint.exists():
+        Trainer(RIVALS[name].config(base), training, validation, own).run()
+    segmenter = Segmenter(checkpoint, device=base.device)
+    step = max(1, len(validation) // limit) if limit else 1
+    conditions = conditions_of('all', base.auxiliary, severities=(3,), has_earlier=validation[0].earlier is not None)
+    scores = score_conditions(segmenter, validation, conditions, indices=range(0, len(validation), step),
+                              seed=base.seed, progress=progress)
+    return summarise(scores, segmenter.modalities)
+
+
+def table(summaries: dict[str, dict], base: TrainingConfig) -> str:
+    """The comparison as a Markdown table; figures that do not exist are left blank."""
+    lines = [f'| network | {" | ".join(COLUMNS)} |', '|---|' + '---|' * len(COLUMNS)]
+    for name, summary in summaries.items():
+        lines.append(f'| {name} | ' + ' | '.join(_cell(summary, keys, base) for keys in COLUMNS.values()) + ' |')
+    return '\n'.join(lines) + '\n'
+
+
+def _cell(summary: dict, keys: tuple[str, ...], base: TrainingConfig) -> str:
+    value = summary
+    for key in keys:
+        value = value.get(str(base.auxiliary) if key == 'x' else key, {})
+    return f'{100 * value:.1f}' if isinstance(value, float) and value == value else ''

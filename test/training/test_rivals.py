@@ -1,0 +1,39 @@
+import pytest
+
+from rsgmamba_ros.data.synthetic_dataset import SyntheticDataset
+from rsgmamba_ros.pipeline.preprocessing import PreprocessingConfig
+from rsgmamba_ros.training.config import Phase, TrainingConfig
+from rsgmamba_ros.training.failures import FailureConfig
+from rsgmamba_ros.training.rivals import NO_FAILURES, RIVALS, table, train_and_score
+from rsgmamba_ros.vocabulary.images import Modality
+
+CONFIG = TrainingConfig(
+    Modality.DEPTH, (Phase(1, 2, 32, 32),), preprocessing=PreprocessingConfig(64, 96), calibration_samples=2,
+    network={'dims': [8, 8, 8, 8], 'depths': [1, 1, 1, 1], 'decoder_width': 8}, warmup_steps=1)
+
+
+@pytest.fixture(scope='module')
+def rooms(tmp_path_factory) -> SyntheticDataset:
+    return SyntheticDataset(Modality.DEPTH, first_seed=0, rooms=1, cache=tmp_path_factory.mktemp('cache'), height=64,
+                            width=96)
+
+
+def test_rivals_differ_in_fusion_and_failures_alone():
+    base = TrainingConfig(Modality.DEPTH, (Phase(1, 2, 32, 32),), failures=FailureConfig(0.3, 0.3))
+    for rival in RIVALS.values():
+        config = rival.config(base)
+        assert config.failures == (base.failures if rival.with_failures else NO_FAILURES)
+        assert (config.phases, config.seed, config.learning_rate) == (base.phases, base.seed, base.learning_rate)
+    assert {rival.fusion for rival in RIVALS.values()} == {'rsgmb', 'sum', 'cross_scan', 'rgb_only', 'x_only'}
+
+
+@pytest.mark.parametrize('name', ['rsgmb', 'x_only'])
+def test_a_rival_is_trained_once_and_scored_under_failures(name, rooms, tmp_path):
+    summary = train_and_score(name, CONFIG, rooms, rooms, tmp_path, limit=1)
+    stamp = (tmp_path / name / 'checkpoint.safetensors').stat().st_mtime_ns
+    assert train_and_score(name, CONFIG, rooms, rooms, tmp_path, limit=1)['miou'] == summary['miou']
+    assert (tmp_path / name / 'checkpoint.safetensors').stat().st_mtime_ns == stamp
+    row = table({name: summary}, CONFIG).splitlines()[-1]
+    assert row.startswith(f'| {name} | {100 * summary["miou"]:.1f} |')
+    # Without its only modality a network gives nothing, so there is no EMM.
+    assert ('emm_avg' in summary) == (name == 'rsgmb')

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import wraps
 import math
-from pathlib import Path
 import sys
 import traceback
 from typing import Any
@@ -16,6 +15,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
+from rsgmamba_ros.network.shipped import checkpoint_path
 from rsgmamba_ros.pipeline.segmenter import Segmenter, SegmenterConfig
 from rsgmamba_ros.pipeline.synchroniser import Synchroniser
 from rsgmamba_ros.pipeline.synchroniser_config import SynchroniserConfig
@@ -26,10 +26,6 @@ from rsgmamba_ros.ros.intake import Intake
 from rsgmamba_ros.ros.publishers import ResultPublishers
 from rsgmamba_ros.vocabulary.errors import ConfigError, RSGMambaError
 from rsgmamba_ros.vocabulary.images import ImageBundle, Modality
-
-#: Networks that come with the package.
-SHIPPED_CHECKPOINTS = Path(__file__).resolve().parents[1] / 'checkpoints'
-
 
 Transition = Callable[[Any, LifecycleState], TransitionCallbackReturn]
 
@@ -203,24 +199,6 @@ def _synchroniser_config(values: dict[str, Any]) -> SynchroniserConfig:
         max_delay_s=values['max_delay_s'], lead_with_auxiliary=values['lead_with_auxiliary'],
         clock_offset_s={auxiliary: values['auxiliary_clock_offset_s']},
         estimate_clock_offset=values['estimate_clock_offset'])
-
-
-def checkpoint_path(name: str, modality: Modality, shipped: Path = SHIPPED_CHECKPOINTS) -> Path:
-    """Find a checkpoint.
-
-    Args:
-        name: a file, the name of a shipped network, or nothing for the modality's shipped one.
-
-    Raises:
-        ConfigError: there is none of that name.
-    """
-    candidate = shipped / f'{name or f"nano_{modality}"}.safetensors'
-    if name and Path(name).expanduser().is_file():
-        return Path(name).expanduser()
-    if candidate.is_file():
-        return candidate
-    known = sorted(path.stem for path in shipped.glob('*.safetensors'))
-    raise ConfigError(f'checkpoint {name or candidate.stem!r} is neither a file nor one of the shipped {known}')
 
 
 def main(arguments: list[str] | None = None) -> int:

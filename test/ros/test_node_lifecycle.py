@@ -14,9 +14,7 @@ from sensor_msgs.msg import Image
 
 from rsgmamba_ros.ros import qos
 from rsgmamba_ros.ros.conversions import image_message, stamp_message
-from rsgmamba_ros.ros.segmentation_node import checkpoint_path, SegmentationNode
-from rsgmamba_ros.vocabulary.errors import ConfigError
-from rsgmamba_ros.vocabulary.images import Modality
+from rsgmamba_ros.ros.segmentation_node import SegmentationNode
 
 RGB = np.random.default_rng(0).integers(20, 230, (48, 64, 3), dtype=np.uint8)
 
@@ -204,13 +202,3 @@ def test_a_parameter_of_the_wrong_type_is_one_line_and_status_1(start_process):
     assert node.process.wait(60) == 1
     assert node.log_since().count('\n') == 1
     assert 'max_wait_s' in node.log_since()
-
-
-def test_a_checkpoint_is_a_file_or_the_name_of_a_shipped_one(tmp_path):
-    (tmp_path / 'nano_depth.safetensors').touch()
-    (tmp_path / 'other.safetensors').touch()
-    assert checkpoint_path('', Modality.DEPTH, tmp_path).name == 'nano_depth.safetensors'
-    assert checkpoint_path('other', Modality.DEPTH, tmp_path).name == 'other.safetensors'
-    assert checkpoint_path(str(tmp_path / 'other.safetensors'), Modality.DEPTH).name == 'other.safetensors'
-    with pytest.raises(ConfigError, match=r"'none' is neither a file nor one of the shipped \['nano_depth', 'other'\]"):
-        checkpoint_path('none', Modality.DEPTH, tmp_path)

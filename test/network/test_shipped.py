@@ -1,0 +1,30 @@
+import pytest
+
+from rsgmamba_ros.network.shipped import checkpoint_path
+from rsgmamba_ros.vocabulary.errors import CheckpointError
+from rsgmamba_ros.vocabulary.images import Modality
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ('synthetic_depth', 'other'):
+        (tmp_path / f'{name}.safetensors').touch()
+    return tmp_path
+
+
+def test_nothing_named_is_the_default_of_the_modality(folder):
+    assert checkpoint_path('', Modality.DEPTH, folder=folder).stem == 'synthetic_depth'
+
+
+def test_a_name_is_that_of_a_shipped_one(folder):
+    assert checkpoint_path('other', Modality.DEPTH, folder=folder).stem == 'other'
+
+
+def test_a_file_is_taken_as_it_is(folder):
+    assert checkpoint_path(str(folder / 'other.safetensors'), Modality.DEPTH) == folder / 'other.safetensors'
+
+
+@pytest.mark.parametrize('name, modality', [('none', Modality.DEPTH), ('', Modality.THERMAL)])
+def test_what_is_not_there_is_an_error_that_lists_what_is(folder, name, modality):
+    with pytest.raises(CheckpointError, match=r"neither a file nor one of the shipped \['other', 'synth.*'\]"):
+        checkpoint_path(name, modality, folder=folder)

@@ -35,13 +35,15 @@ class ClockComparison:
 
     Attributes:
         level_ns: lowest relative lag in the window; 0 before the first image.
+        drift_ns: how far the fastest delivery has crept from what it was; 0 while that may be chance.
     """
 
     def __init__(self, *, tolerance_ns: int, limit_ns: int, estimate: bool) -> None:
         self._tolerance = tolerance_ns
         self._limit = limit_ns
         self._estimate = estimate
-        self.level_ns = 0
+        self.level_ns = self.drift_ns = 0
+        self._noise_ns = 0  # median above the fastest delivery
         self._recent: deque[int] = deque(maxlen=WINDOW_IMAGES)
         self._window: list[int] = []
         self._window_started_ns = 0
@@ -54,7 +56,7 @@ class ClockComparison:
 
     def set_back(self, step_ns: int) -> None:
         """Take in that the clock was set back, before `observe` of that image."""
-        if step_ns > max(self._tolerance // 2, self._noise()):
+        if step_ns > max(self._tolerance // 2, self._noise_ns):
             self._ceiling_ns = min(self._limit, self._usual() + step_ns // 2)
 
     def observe(self, relative_lag_ns: int, received_ns: int) -> None:
@@ -71,14 +73,9 @@ class ClockComparison:
         long_enough = received_ns - self._window_started_ns >= NS_PER_S * 9 // 10
         if len(self._window) >= WINDOW_IMAGES or (long_enough and len(self._window) >= enough):
             self._close_window()
-
-    @property
-    def drift_ns(self) -> int:
-        """How far the fastest delivery has crept from what it was; 0 while that may be chance."""
-        if self._closed_ns is None or self._delivery_ns is None or abs(self._closed_ns) > self._limit:
-            return 0
-        drift = self._closed_ns - self._delivery_ns
-        return drift if abs(drift) > max(self._tolerance // 2, self._noise() * 3 // 4) else 0
+        # A step in a window looks like noise; the windows beside it know better.
+        self._noise_ns = min([_noise(self._recent), *self._closed_noises_ns])
+        self.drift_ns = self._find_drift()
 
     @property
     def correction_ns(self) -> int:
@@ -120,7 +117,7 @@ class ClockComparison:
         """What people must know of one pair that `doubts` does not see yet; empty if all is well."""
         lag = relative_lag_ns - self.correction_ns
         usual = self._usual()
-        if lag - usual > max(self._tolerance * 3 // 4, 3 * self._noise()):
+        if lag - usual > max(self._tolerance * 3 // 4, 3 * self._noise_ns):
             return f'this image came {_seconds(lag - usual)} later than usual against {leader}: ' \
                    'slow delivery, or its clock stepped back'
         if usual - lag > self._tolerance * 3 // 4:
@@ -142,9 +139,11 @@ class ClockComparison:
     def _usual(self) -> int:
         return self.level_ns if self._delivery_ns is None else self._delivery_ns
 
-    def _noise(self) -> int:
-        # A step in a window looks like noise; the windows beside it know better.
-        return min([_noise(self._recent), *self._closed_noises_ns])
+    def _find_drift(self) -> int:
+        if self._closed_ns is None or self._delivery_ns is None or abs(self._closed_ns) > self._limit:
+            return 0
+        drift = self._closed_ns - self._delivery_ns
+        return drift if abs(drift) > max(self._tolerance // 2, self._noise_ns * 3 // 4) else 0
 
     def _close_window(self) -> None:
         value, noise = min(self._window), _noise(self._window)

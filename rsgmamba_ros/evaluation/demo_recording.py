@@ -1,6 +1,7 @@
 """The demo's bag -> what the node said of every leading image, beside the ground truth of that moment."""
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,10 +39,19 @@ class Result:
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """What is shown of one phase: the newest images when a result came out; None for a silent camera."""
+    """What is shown of one phase.
+
+    Attributes:
+        images: those nearest to the result by stamp; None for a silent camera.
+        leader: whose image led.
+        label_map: the result, (H, W) uint8.
+        truth: the ground truth of that moment, (H, W) uint8; None without one.
+    """
 
     images: Mapping[Modality, np.ndarray | None]
+    leader: Modality
     label_map: np.ndarray
+    truth: np.ndarray | None
 
 
 @dataclass(eq=False)
@@ -94,14 +104,16 @@ def _reliabilities(reader: BagReader, topic: str) -> dict[int, dict[Modality, fl
 class _ImagePass:
     """One pass over the images and results, in order of arrival."""
 
-    #: A camera whose newest image is older than this is shown as silent.
+    #: A camera without an image that near to a result is shown as silent.
     _SILENT_NS = 600_000_000
+    #: Images kept to find that of a result, which comes later.
+    _KEPT = 40
 
     def __init__(self, phases: Sequence[Phase], start_ns: int, auxiliary: Modality, labels: LabelSpace,
                  truth: Mapping[int, np.ndarray], reliabilities: Mapping[int, Mapping[Modality, float]]):
         self._phases, self._start_ns, self._auxiliary, self._labels = phases, start_ns, auxiliary, labels
         self._truth, self._reliabilities = truth, reliabilities
-        self._newest: dict[Modality, RecordedImage] = {}
+        self._latest = {modality: deque(maxlen=self._KEPT) for modality in (Modality.RGB, auxiliary)}
         self.recording = Recording([], [[] for _ in phases], [None for _ in phases])
 
     def take(self, image: RecordedImage) -> None:
@@ -111,7 +123,7 @@ class _ImagePass:
             if index is not None:
                 self._take_result(image, time_s, index)
         else:
-            self._newest[image.modality] = image
+            self._latest[image.modality].append(image)
             if index is not None and image.modality is self._leader(index):
                 self.recording.leading_s[index].append(time_s)
 
@@ -130,15 +142,15 @@ class _ImagePass:
             Result(time_s, latency_s, confusion, self._reliabilities.get(image.stamp_ns, {})))
         phase = self._phases[index]
         if self.recording.panels[index] is None and time_s >= (phase.start_s + phase.end_s) / 2:
-            self.recording.panels[index] = Panel(self._shown(image.received_ns), label_map)
+            shown = {modality: self._nearest(modality, image.stamp_ns) for modality in self._latest}
+            self.recording.panels[index] = Panel(shown, self._leader(index), label_map, truth)
 
-    def _shown(self, now_ns: int) -> dict[Modality, np.ndarray | None]:
-        shown = {}
-        for modality in (Modality.RGB, self._auxiliary):
-            image = self._newest.get(modality)
-            is_silent = image is None or now_ns - image.received_ns > self._SILENT_NS
-            try:
-                shown[modality] = None if is_silent else image.decode().pixels
-            except ImageError:
-                shown[modality] = None
-        return shown
+    def _nearest(self, modality: Modality, stamp_ns: int) -> np.ndarray | None:
+        """Pixels of the image nearest to a stamp."""
+        image = min(self._latest[modality], key=lambda image: abs(image.stamp_ns - stamp_ns), default=None)
+        if image is None or abs(image.stamp_ns - stamp_ns) > self._SILENT_NS:
+            return None
+        try:
+            return image.decode().pixels
+        except ImageError:
+            return None

@@ -36,7 +36,7 @@ from rsgmamba_ros.vocabulary.images import AUXILIARY_MODALITIES, Modality
 BAG, SUMMARY, PICTURE, LOGS = 'bag', 'summary.json', 'demo.png', 'log'
 
 #: Loading torch and the network on a slow machine takes this long at most, seconds.
-_START_TIMEOUT_S = 90.0
+_START_TIMEOUT_S = 180.0
 #: For the last results to arrive, seconds.
 _DRAIN_S = 1.0
 _POLL_S = 0.1
@@ -62,6 +62,7 @@ class Outcome:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; the exit status: 0, 1 after an error (one line on stderr), 130 after Ctrl-C."""
     options = _parser().parse_args(arguments)
+    options.checkpoint = options.checkpoint or f'nano_synthetic_{options.modality}'
     # Ended by `kill` or by a CI's time limit, it cleans up as after Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     phases = demo_phases(Modality(options.modality), options.phase_s)
@@ -81,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser('demo', description=__doc__.splitlines()[0])
     parser.add_argument('--out', type=Path, default=Path('out/demo'), help='folder for bag, summary and picture')
     parser.add_argument('--modality', choices=list(map(str, AUXILIARY_MODALITIES)), default='depth')
-    parser.add_argument('--checkpoint', default='', help="file or name of a network; else the modality's shipped one")
+    parser.add_argument('--checkpoint', help='file or name of a network; else the shipped one trained on such rooms')
     parser.add_argument('--seed', type=int, default=1_000_003, help='which room; those below 1000000 were trained on')
     parser.add_argument('--rate-hz', type=float, default=8.0, help='images of each camera per second')
     parser.add_argument('--phase-s', type=float, default=8.0, help='length of each phase, seconds')

@@ -24,9 +24,9 @@ from tqdm import tqdm
 
 from rsgmamba_ros.data.synthetic import SYNTHETIC_LABELS
 from rsgmamba_ros.evaluation.demo_phases import demo_phases, fault_script, Phase, phase_at
-from rsgmamba_ros.evaluation.demo_picture import draw
 from rsgmamba_ros.evaluation.demo_recording import read_recording
 from rsgmamba_ros.evaluation.demo_summary import as_json, summarise, table
+from rsgmamba_ros.network.shipped import checkpoint_path
 from rsgmamba_ros.ros.processes import ProcessError, ProcessGroup
 from rsgmamba_ros.ros.transport import use_shipped_profile
 from rsgmamba_ros.vocabulary.errors import BagError, RSGMambaError
@@ -62,11 +62,11 @@ class Outcome:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; the exit status: 0, 1 after an error (one line on stderr), 130 after Ctrl-C."""
     options = _parser().parse_args(arguments)
-    options.checkpoint = options.checkpoint or f'nano_synthetic_{options.modality}'
     # Ended by `kill` or by a CI's time limit, it cleans up as after Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     phases = demo_phases(Modality(options.modality), options.phase_s)
     try:
+        options.checkpoint = str(checkpoint_path(options.checkpoint, Modality(options.modality)))
         _clear(options.out)
         outcome = _run(options, phases)
         if outcome.start_ns is not None:
@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser('demo', description=__doc__.splitlines()[0])
     parser.add_argument('--out', type=Path, default=Path('out/demo'), help='folder for bag, summary and picture')
     parser.add_argument('--modality', choices=list(map(str, AUXILIARY_MODALITIES)), default='depth')
-    parser.add_argument('--checkpoint', help='file or name of a network; else the shipped one trained on such rooms')
+    parser.add_argument('--checkpoint', default='', help="file or name of a network; else the modality's shipped one")
     parser.add_argument('--seed', type=int, default=1_000_003, help='which room; those below 1000000 were trained on')
     parser.add_argument('--rate-hz', type=float, default=8.0, help='images of each camera per second')
     parser.add_argument('--phase-s', type=float, default=8.0, help='length of each phase, seconds')
@@ -203,6 +203,8 @@ def _report(options: argparse.Namespace, phases: Sequence[Phase], outcome: Outco
         'rate_hz': options.rate_hz, 'height': options.height, 'width': options.width}
     (options.out / SUMMARY).write_text(json.dumps(as_json(summaries, facts), indent=2) + '\n', encoding='utf-8')
     print(table(summaries, (Modality.RGB, auxiliary)))
+    # Imported late: matplotlib and torch take seconds that the start and the summary need not wait for.
+    from rsgmamba_ros.evaluation.demo_picture import draw
     draw(options.out / PICTURE, recording, phases, auxiliary=auxiliary, labels=SYNTHETIC_LABELS)
     print(f'\n{options.out}: {BAG} (MCAP, opens in Foxglove), {SUMMARY}, {PICTURE}')
 

@@ -39,7 +39,7 @@ def start(tmp_path):
     """Starts a small demo in `tmp_path`; it is ended after the test, and ends its children itself."""
     started = []
 
-    def start(checkpoint, *, phase_s=1.0):
+    def start(checkpoint, *, phase_s=0.8):
         options = {'--out': tmp_path, '--rate-hz': 5, '--phase-s': phase_s, '--height': 64, '--width': 96,
                    '--checkpoint': checkpoint, '--domain-id': os.environ['ROS_DOMAIN_ID']}
         words = [str(word) for option in options.items() for word in option]
@@ -56,7 +56,7 @@ def start(tmp_path):
 def children_once_running(demo, out):
     """The demo's children, as soon as the sensors publish."""
     log = out / 'log' / 'sensors.log'
-    for _ in range(600):
+    for _ in range(1800):
         if demo.poll() is not None or log.is_file() and 'first image at' in log.read_text():
             break
         time.sleep(0.1)
@@ -74,7 +74,7 @@ def assert_partial_result(out):
 
 def test_a_whole_demo_writes_bag_summary_and_picture(tmp_path, checkpoint, start):
     demo = start(checkpoint)
-    printed, errors = demo.communicate(timeout=120)
+    printed, errors = demo.communicate(timeout=240)
     assert demo.returncode == 0, errors
     assert 'Traceback' not in errors
     summary = json.loads((tmp_path / 'summary.json').read_text())
@@ -94,7 +94,7 @@ def test_ctrl_c_leaves_a_valid_partial_result_and_no_process(tmp_path, checkpoin
     demo = start(checkpoint, phase_s=8.0)
     children = children_once_running(demo, tmp_path)
     demo.send_signal(signal.SIGINT)
-    _, errors = demo.communicate(timeout=60)
+    _, errors = demo.communicate(timeout=120)
     assert demo.returncode == 130 and 'Traceback' not in errors and 'interrupted' in errors
     assert len(children) == 3 and not any(child.is_running() for child in children)
     assert_partial_result(tmp_path)
@@ -104,15 +104,19 @@ def test_a_node_that_dies_ends_the_demo_with_one_clear_line(tmp_path, checkpoint
     demo = start(checkpoint, phase_s=8.0)
     children = children_once_running(demo, tmp_path)
     next(child for child in children if 'segmentation_node' in ' '.join(child.cmdline())).kill()
-    _, errors = demo.communicate(timeout=60)
+    _, errors = demo.communicate(timeout=120)
     assert demo.returncode == 1 and 'Traceback' not in errors
     assert [line for line in errors.splitlines() if line.startswith('demo: the node process ended with status -9')]
     assert not any(child.is_running() for child in children)
     assert_partial_result(tmp_path)
 
 
-def test_a_checkpoint_that_cannot_be_used_is_said_in_one_line(tmp_path, start):
-    demo = start(tmp_path / 'nothing.safetensors')
-    _, errors = demo.communicate(timeout=60)
+@pytest.mark.parametrize('content', [None, b'no network'])
+def test_a_checkpoint_that_cannot_be_used_is_said_in_one_line(tmp_path, start, content):
+    file = tmp_path / 'wrong.safetensors'
+    if content:
+        file.write_bytes(content)
+    demo = start(file)
+    _, errors = demo.communicate(timeout=120)
     assert demo.returncode == 1 and 'Traceback' not in errors
-    assert 'nothing.safetensors' in errors.splitlines()[-1]
+    assert 'wrong.safetensors' in errors.splitlines()[-1]

@@ -15,7 +15,7 @@ from rsgmamba_ros.data.bag_reader import BagReader
 from rsgmamba_ros.data.image_messages import LABELS
 from rsgmamba_ros.evaluation.replay_config import load_replay_config, ReplayConfig
 from rsgmamba_ros.evaluation.replay_session import ReplayOptions, ReplaySession
-from rsgmamba_ros.vocabulary.errors import ConfigError
+from rsgmamba_ros.network.shipped import checkpoint_path
 from rsgmamba_ros.vocabulary.images import AUXILIARY_MODALITIES, Modality
 
 
@@ -23,7 +23,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """The arguments of `rsgmamba replay`."""
     parser.add_argument('bag', type=Path, help='ROS 2 bag (folder, .mcap, .db3) or ROS 1 bag (.bag)')
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument('--checkpoint', type=Path, help='network to replay the bag with')
+    what.add_argument('--checkpoint', help='network: a file, or the name of a shipped one')
     what.add_argument('--sync-only', action='store_true', help='no network: what the synchroniser does, at disk speed')
     parser.add_argument('--out', type=Path, required=True, help='folder for the results')
     parser.add_argument('--overwrite', action='store_true', help='replace results that are there')
@@ -60,14 +60,13 @@ def run(arguments: Namespace) -> int:
 
 
 def _options(arguments: Namespace) -> ReplayOptions:
-    if arguments.checkpoint and not arguments.checkpoint.is_file():
-        raise ConfigError(f'there is no checkpoint {str(arguments.checkpoint)!r}')
     auxiliary = Modality(arguments.auxiliary)
+    checkpoint = None if arguments.sync_only else checkpoint_path(arguments.checkpoint, auxiliary)
     topics = {Modality.RGB: arguments.rgb_topic, LABELS: arguments.labels_topic}
     topics |= {modality: arguments.aux_topic for modality in AUXILIARY_MODALITIES}
     config = load_replay_config(arguments.params_file) if arguments.params_file else ReplayConfig()
     return ReplayOptions(
-        bag=arguments.bag, out=arguments.out, checkpoint=arguments.checkpoint, auxiliary=auxiliary, topics=topics,
+        bag=arguments.bag, out=arguments.out, checkpoint=checkpoint, auxiliary=auxiliary, topics=topics,
         labels_folder=arguments.labels_dir, label_tolerance_s=arguments.label_tolerance_s, faults=arguments.inject,
         seed=arguments.seed, config=config, device=arguments.device, precision=arguments.precision,
         write_results=not arguments.no_results_bag, hash_bag=arguments.hash_bag, overwrite=arguments.overwrite,

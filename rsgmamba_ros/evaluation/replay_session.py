@@ -3,7 +3,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timezone
 from pathlib import Path
 import shutil
 from time import perf_counter
@@ -12,16 +11,13 @@ from typing import Any, TYPE_CHECKING
 from rsgmamba_ros.data.bag_reader import BagReader
 from rsgmamba_ros.data.bag_topics import find_topics
 from rsgmamba_ros.data.image_messages import LABELS
-from rsgmamba_ros.evaluation import provenance, replay_figures
 from rsgmamba_ros.evaluation.bundle_log import BundleLog
-from rsgmamba_ros.evaluation.episodes import find_episodes
 from rsgmamba_ros.evaluation.fault_injection import FaultInjector, parse_faults
 from rsgmamba_ros.evaluation.label_matching import LabelFolder
 from rsgmamba_ros.evaluation.replay import Observer, OfflineReplay
 from rsgmamba_ros.evaluation.replay_config import ReplayConfig
 from rsgmamba_ros.evaluation.replay_health import ReplayHealth
-from rsgmamba_ros.evaluation.replay_report import class_legend, film_strip, panels, Report, ReportPart, state_legend
-from rsgmamba_ros.evaluation.replay_summary import SCHEMA, SCHEMA_VERSION, summarise, write_summary
+from rsgmamba_ros.evaluation.replay_results import END_OF_BAG, Findings, Sources, write_results
 from rsgmamba_ros.evaluation.timeline import Timeline
 from rsgmamba_ros.pipeline.health_report import HealthReport
 from rsgmamba_ros.pipeline.synchroniser import Synchroniser
@@ -29,8 +25,6 @@ from rsgmamba_ros.vocabulary.errors import BagError, ConfigError
 from rsgmamba_ros.vocabulary.images import Modality
 
 if TYPE_CHECKING:
-    from rsgmamba_ros.evaluation.replay_pictures import PictureCollector
-    from rsgmamba_ros.evaluation.replay_score import ReplayScore
     from rsgmamba_ros.evaluation.result_bag import ResultBag
     from rsgmamba_ros.pipeline.segmenter import Segmenter
 
@@ -77,7 +71,8 @@ class ReplaySession:
 
     Attributes:
         total: messages to read, for a progress bar.
-        duration_s: length of the bag.
+        sources: what the replay is made of.
+        findings: what it has found so far.
 
     Raises:
         RSGMambaError: bag, checkpoint, topics, faults, labels or the folder of results cannot be used.
@@ -85,30 +80,27 @@ class ReplaySession:
 
     def __init__(self, options: ReplayOptions, bag: BagReader):
         self.options = options
-        self.bag = bag
         faults = parse_faults(options.faults)
         if options.checkpoint is None and any(fault.spoils_content for fault in faults):
             raise ConfigError('a replay without a checkpoint looks at no pixels; faults of the content need one')
         self.segmenter = _segmenter(options) if options.checkpoint else None
         auxiliary = self.segmenter.auxiliary if self.segmenter else options.auxiliary
-        self.topics = find_topics(bag, auxiliary=auxiliary, named=options.topics)
-        self.modalities = tuple(m for m in (Modality.RGB, auxiliary) if m in self.topics.values())
+        topics = find_topics(bag, auxiliary=auxiliary, named=options.topics)
         labels = LabelFolder(options.labels_folder) if options.labels_folder else None
+        modalities = tuple(m for m in (Modality.RGB, auxiliary) if m in topics.values())
+        self.sources = _sources(options, bag, topics, modalities, self.segmenter)
         counts = {topic.name: topic.count for topic in bag.topics}
-        self.total = sum(counts[name] for name, shows in self.topics.items() if self.segmenter or shows != LABELS)
-        self.duration_s = max((bag.end_ns - bag.start_ns) / 1e9, 1e-3)
-        _prepare(options.out, overwrite=options.overwrite)
-        self.timeline = Timeline(self.modalities, bag.start_ns)
-        self.injector = FaultInjector(faults, options.seed, bag.start_ns)
-        self.synchroniser = Synchroniser(options.config.synchroniser(self.modalities))
+        self.total = sum(counts[name] for name, shows in topics.items() if self.segmenter or shows != LABELS)
+        prepare_folder(options.out, overwrite=options.overwrite)
+        self.findings = Findings(Timeline(modalities, bag.start_ns), seed=options.seed)
+        self._synchroniser = Synchroniser(options.config.synchroniser(modalities))
+        self._injector = FaultInjector(faults, options.seed, bag.start_ns)
         self._log = BundleLog(options.out / 'bundles.jsonl')
-        self._health = ReplayHealth(self.modalities, self.synchroniser.counters, start_ns=bag.start_ns,
-                                    has_results=self.segmenter is not None, publish=self._write_health)
-        self._score: ReplayScore | None = None
-        self._pictures: PictureCollector | None = None
         self._results: ResultBag | None = None
+        self._health = ReplayHealth(modalities, self._synchroniser.counters, start_ns=bag.start_ns,
+                                    has_results=self.segmenter is not None, publish=self._write_health)
         self._replay = OfflineReplay(
-            bag, self.topics, synchroniser=self.synchroniser, segmenter=self.segmenter, injector=self.injector,
+            bag, topics, synchroniser=self._synchroniser, segmenter=self.segmenter, injector=self._injector,
             labels=labels, label_tolerance_s=options.label_tolerance_s, observers=self._observers())
 
     def run(self, *, should_stop: Callable[[], bool] = lambda: False,
@@ -121,39 +113,36 @@ class ReplaySession:
         Raises:
             BagError: the disk ran full, or no bundle came of the whole bag; the results so far are written.
         """
-        start, error, ended_by = perf_counter(), None, 'end of bag'
+        start, error, ended_by = perf_counter(), None, END_OF_BAG
         try:
             if not self._replay.run(should_stop=should_stop, on_progress=on_progress):
                 ended_by = 'interrupted'
         except BagError as caught:
             error, ended_by = caught, str(caught)
-        summary, closing_error = self._finish(ended_by, perf_counter() - start)
-        if error or closing_error:
-            raise error or closing_error
-        if not summary['bundles'] and ended_by != 'interrupted':
-            causes = [f'{count} x {cause}' for cause, count in summary['skipped'].items()] or self.bag.damage
-            raise BagError(f'no bundle came of {self.bag.path}: {"; ".join(causes) or "its image topics are empty"}')
-        return summary
-
-    def _finish(self, ended_by: str, wall_s: float) -> tuple[dict[str, Any], BagError | None]:
-        """Write everything that is there; a full disk must not keep the rest from being written."""
-        error = None
+        wall_s = perf_counter() - start
         self._log.close()
         try:
             if self._results:
                 self._results.close()
-        except BagError as caught:
-            error = caught
-        summary = self._summary(ended_by, wall_s)
-        try:
-            write_summary(self.options.out / 'summary.json', summary)
-            self._report(summary).write(self.options.out / 'report.html')
-        except OSError as caught:
-            error = error or BagError(f'cannot write the summary to {self.options.out}: {caught}')
-        return summary, error
+        except BagError as caught:  # a full disk must not keep the rest from being written
+            error = error or caught
+        summary = self._write(ended_by, wall_s)
+        if error:
+            raise error
+        if not summary['bundles'] and ended_by == END_OF_BAG:
+            causes = [f'{count} x {cause}' for cause, count in summary['skipped'].items()] or summary['bag']['damage']
+            raise BagError(f'no bundle came of {self.options.bag}: {"; ".join(causes) or "its image topics are empty"}')
+        return summary
+
+    def _write(self, ended_by: str, wall_s: float) -> dict[str, Any]:
+        findings = self.findings
+        findings.skipped, findings.failures = self._replay.skipped, self._replay.failures
+        findings.synchroniser, findings.faults = self._synchroniser.counters, self._injector.observations()
+        findings.health = self._health.as_json()
+        return write_results(self.options.out, self.sources, findings, ended_by=ended_by, wall_s=wall_s)
 
     def _observers(self) -> list[Observer]:
-        observers: list[Observer] = [self.timeline, self._log, self._health]
+        observers: list[Observer] = [self.findings.timeline, self._log, self._health]
         if self.segmenter:
             # torch comes with these; a sync-only replay does without.
             from rsgmamba_ros.evaluation.replay_pictures import PictureCollector
@@ -161,9 +150,10 @@ class ReplaySession:
             from rsgmamba_ros.evaluation.result_bag import ResultBag
 
             labels = self.segmenter.labels
-            self._score = ReplayScore(labels)
-            self._pictures = PictureCollector(labels, self._score, duration_s=self.duration_s)
-            observers += [self._score, self._pictures]
+            score = ReplayScore(labels)
+            pictures = PictureCollector(labels, score, duration_s=self.sources.duration_s)
+            self.findings.score, self.findings.pictures = score, pictures
+            observers += [score, pictures]
             if self.options.write_results:
                 self._results = ResultBag(self.options.out / 'results', labels)
                 observers.append(self._results)
@@ -173,68 +163,15 @@ class ReplaySession:
         if self._results:
             self._results.write_health(report, now_ns)
 
-    def _summary(self, ended_by: str, wall_s: float) -> dict[str, Any]:
-        options, bag = self.options, self.bag
-        episodes = find_episodes(self.timeline, end_s=self.duration_s if ended_by == 'end of bag' else self._ended_s())
-        score = self._score.as_json() if self._score else None
-        network_s = float(self.timeline.bundles['network_s'].sum())
-        config = {'replay': asdict(options.config), 'topics': {name: str(shows) for name, shows in self.topics.items()},
-                  'faults': [str(fault) for fault in self.injector.faults], 'seed': options.seed,
-                  'device': str(options.device), 'precision': options.precision}
-        return {
-            'schema': SCHEMA, 'schema_version': SCHEMA_VERSION,
-            'mode': 'offline' if self.segmenter else 'sync only', 'complete': ended_by == 'end of bag',
-            'ended_by': ended_by, 'ended_at_s': round(self._ended_s(), 3),
-            'created': datetime.now(timezone.utc).isoformat(timespec='seconds'), 'command': list(options.command),
-            'miou': score and score['miou'], **summarise(self.timeline, episodes, leader=self.modalities[0]),
-            'score': score, 'health': self._health.as_json(),
-            'skipped': dict(self._replay.skipped), 'failures': dict(self._replay.failures),
-            'synchroniser': dict(sorted(self.synchroniser.counters.items())),
-            'faults': self.injector.observations(), 'seed': options.seed,
-            'bag': {'name': bag.path.name, 'fingerprint': provenance.bag_fingerprint(bag.path, whole=options.hash_bag),
-                    'start_ns': bag.start_ns, 'duration_s': round(self.duration_s, 6), 'damage': bag.damage,
-                    'topics': [{'name': topic.name, 'shows': str(self.topics[topic.name]), 'type': topic.message_type,
-                                'count': topic.count} for topic in bag.topics if topic.name in self.topics]},
-            'checkpoint': self._checkpoint(), 'config': config, 'config_sha256': provenance.config_sha256(config),
-            'software': provenance.software(), 'machine': provenance.machine(),
-            'performance': {'wall_s': round(wall_s, 3), 'network_s': round(network_s, 3),
-                            'overhead': round(wall_s / network_s - 1, 4) if network_s else None,
-                            'realtime_factor': round(self._ended_s() / max(wall_s, 1e-9), 3)}}
 
-    def _ended_s(self) -> float:
-        times = self.timeline.bundles['time_s']
-        return float(times.max()) if len(times) else 0.0
-
-    def _checkpoint(self) -> dict[str, Any] | None:
-        path = self.options.checkpoint
-        if path is None:
-            return None
-        return {'name': path.name, 'sha256': provenance.file_sha256(path), 'auxiliary': str(self.segmenter.auxiliary),
-                'classes': list(self.segmenter.labels.names)}
-
-    def _report(self, summary: Mapping[str, Any]) -> Report:
-        parts: list[ReportPart] = []
-        if len(self.timeline.bundles):
-            miou = self._score.miou if self._score else ()
-            figure = replay_figures.timeline_figure(self.timeline, duration_s=self.duration_s, faults=summary['faults'],
-                                                    miou=miou)
-            parts.append(ReportPart('Timeline', state_legend() + figure,
-                                    'Shaded: faults that were injected. Strips: the state of each sensor.'))
-        if self._pictures and self._score:
-            named, labels = 'mIoU' if summary['miou'] is not None else 'mean confidence', self._score.labels
-            legend = class_legend(labels.names, labels.palette)
-            parts += [ReportPart('The run in pictures', legend + film_strip(self._pictures.strip, named)),
-                      ReportPart(f'Worst images, by {named}', panels(self._pictures.worst, named))]
-        if self._score and summary['miou'] is not None:
-            confusion = self._score.confusion
-            figure = replay_figures.confusion_figure(confusion.counts, self._score.labels.names, confusion.iou())
-            parts.append(ReportPart('Classes', figure))
-        if len(self.timeline.bundles):
-            figure = replay_figures.sync_figure(self.timeline, leader=self.modalities[0], duration_s=self.duration_s)
-            parts.append(ReportPart('Skew, wait and delivery', figure,
-                                    'Skew: stamp of the partner minus stamp of the leading image. Wait: how long the '
-                                    'leading image was held for its partners. Delivery: arrival minus stamp.'))
-        return Report(summary, parts)
+def _sources(options: ReplayOptions, bag: BagReader, topics: Mapping[str, Modality | str],
+             modalities: tuple[Modality, ...], segmenter: Segmenter | None) -> Sources:
+    config = {'replay': asdict(options.config), 'topics': {name: str(shows) for name, shows in topics.items()},
+              'faults': options.faults.split(), 'seed': options.seed, 'device': options.device,
+              'precision': options.precision}
+    return Sources(mode='offline' if segmenter else 'sync only', bag=bag, topics=topics, modalities=modalities,
+                   checkpoint=options.checkpoint, labels=segmenter.labels if segmenter else None, config=config,
+                   command=options.command, hash_bag=options.hash_bag)
 
 
 def _segmenter(options: ReplayOptions) -> Segmenter:
@@ -249,7 +186,12 @@ def _segmenter(options: ReplayOptions) -> Segmenter:
     return segmenter
 
 
-def _prepare(out: Path, *, overwrite: bool) -> None:
+def prepare_folder(out: Path, *, overwrite: bool) -> None:
+    """Make the folder of results, without the results of an earlier replay.
+
+    Raises:
+        ConfigError: it holds results that may not be replaced, or cannot be written to.
+    """
     existing = [out / name for name in FILES if (out / name).exists()]
     if existing and not overwrite:
         raise ConfigError(f'{out} holds results already ({existing[0].name}); choose another folder, or overwrite them')

@@ -1,5 +1,6 @@
 """The replay of a bag with a network, from end to end. The network has random weights and a small input."""
 from collections import Counter
+from contextlib import nullcontext
 import json
 from pathlib import Path
 import shutil
@@ -21,6 +22,7 @@ from rsgmamba_ros.data.bag_writer import BagWriter
 from rsgmamba_ros.data.image_messages import LABELS
 from rsgmamba_ros.data.message_definitions import typestore
 from rsgmamba_ros.data.synthetic import SYNTHETIC_LABELS
+from rsgmamba_ros.evaluation import replay_results
 from rsgmamba_ros.evaluation.bundle_log import label_map_digest
 from rsgmamba_ros.evaluation.replay_session import ReplayOptions, ReplaySession
 from rsgmamba_ros.network.checkpoint import Checkpoint, save_checkpoint
@@ -53,8 +55,8 @@ def bag(tmp_path_factory, shots):
     return path
 
 
-def replay(bag, out, checkpoint=None, *, should_stop=lambda: False, **options):
-    with BagReader(bag) as reader:
+def replay(bag, out, checkpoint=None, *, should_stop=lambda: False, report=False, **options):
+    with BagReader(bag) as reader, nullcontext() if report else patch.object(replay_results, 'build_report'):
         session = ReplaySession(ReplayOptions(bag, out, checkpoint=checkpoint, device='cpu', **options), reader)
         return session.run(should_stop=should_stop)
 
@@ -67,7 +69,7 @@ def bundles(out):
 def done(tmp_path_factory, bag, checkpoint):
     """The results of one clean replay."""
     out = tmp_path_factory.mktemp('done')
-    replay(bag, out, checkpoint)
+    replay(bag, out, checkpoint, report=True)
     return out
 
 
@@ -140,7 +142,7 @@ def test_the_bag_of_results_holds_the_label_maps_and_opens_in_mcap_tools(done):
     ('depth:missing@0.5-1.5', 'depth', 'silent'), ('depth:frozen@0.5-1.5', 'depth', 'unused'),
     ('rgb:gaussian:5@0.5-1.5', 'rgb', 'unreliable')])
 def test_a_fault_of_an_image_is_in_the_report_where_it_was_put(bag, checkpoint, tmp_path, fault, modality, kind):
-    summary = replay(bag, tmp_path, checkpoint, faults=fault)
+    summary = replay(bag, tmp_path, checkpoint, report=True, faults=fault)
     found = [(item['start_s'], item['end_s']) for item in summary['episodes']
              if (item['modality'], item['kind']) == (modality, kind)]
     assert len(found) == 1, summary['episodes']
@@ -161,7 +163,7 @@ def test_without_rgb_the_network_goes_on_from_depth(bag, checkpoint, tmp_path):
 
 def test_a_stopped_replay_leaves_a_valid_partial_report(bag, checkpoint, tmp_path):
     asked = iter([False] * 21 + [True])
-    summary = replay(bag, tmp_path, checkpoint, should_stop=lambda: next(asked))
+    summary = replay(bag, tmp_path, checkpoint, should_stop=lambda: next(asked), report=True)
     assert (summary['complete'], summary['ended_by']) == (False, 'interrupted')
     assert 8 <= summary['bundles'] == len(bundles(tmp_path)) <= 12
     assert 'This report is partial' in (tmp_path / 'report.html').read_text()
@@ -254,7 +256,7 @@ def write(path, *, rgb='rgb8', depth='16UC1', label_size=SIZE, stamps=None):
 
 
 def test_undecodable_images_are_skipped_and_counted(checkpoint, tmp_path):
-    summary = replay(write(tmp_path / 'bag', rgb='jpeg'), tmp_path / 'out', checkpoint)
+    summary = replay(write(tmp_path / 'bag', rgb='jpeg'), tmp_path / 'out', checkpoint, report=True)
     assert list(summary['skipped'].values()) == [5]
     assert 'cut off' in next(iter(summary['skipped']))
     assert summary['expected'] == 5
@@ -265,7 +267,7 @@ def test_images_of_a_wrong_type_are_one_clear_error_with_the_rest_written(checkp
     bag = write(tmp_path / 'bag', depth='mono8')
     topics = {RGB: 'none', DEPTH: '/depth'}
     with pytest.raises(BagError, match=r"no bundle came of .*10 x /depth: depth image has encoding 'mono#'"):
-        replay(bag, tmp_path / 'out', checkpoint, topics=topics)
+        replay(bag, tmp_path / 'out', checkpoint, report=True, topics=topics)
     assert json.loads((tmp_path / 'out' / 'summary.json').read_text())['bundles'] == 0
     assert (tmp_path / 'out' / 'report.html').stat().st_size > 1000
 
@@ -295,7 +297,7 @@ def test_a_cut_off_bag_is_replayed_to_its_end_and_the_damage_is_said(checkpoint,
                                stamp_ns=received_ns, received_ns=received_ns)
     path = next((tmp_path / 'bag').glob('*.mcap'))
     path.write_bytes(path.read_bytes()[:path.stat().st_size // 2])
-    summary = replay(tmp_path / 'bag', tmp_path / 'out', checkpoint, topics={DEPTH: 'none'})
+    summary = replay(tmp_path / 'bag', tmp_path / 'out', checkpoint, report=True, topics={DEPTH: 'none'})
     assert 10 <= summary['segmented'] <= 30
     assert 'cut off' in summary['bag']['damage'][-1]
     assert 'cut off' in (tmp_path / 'out' / 'report.html').read_text()

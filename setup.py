@@ -76,7 +76,7 @@ setup(
         'rosbags>=0.10', 'safetensors>=0.4', 'torch>=2.4', 'tqdm>=4.57',
     ],
     packages=find_packages(include=[NAME, f'{NAME}.*']),
-    package_data={'': ['*.cpp', '*.cu'], NAME: ['checkpoints/*.safetensors', 'checkpoints/*.md']},
+    package_data={'': ['*.cpp', '*.hpp'], NAME: ['checkpoints/*.safetensors', 'checkpoints/*.md']},
     package_dir={'': '.'},  # an editable install then adds a plain path, not an import hook
     ext_modules=[Extension(NAME, sources=[])],  # what CMake builds: the wheel is not pure Python
     cmdclass={'build_ext': CMakeBuild},

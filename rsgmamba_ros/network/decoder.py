@@ -7,7 +7,8 @@ from __future__ import annotations
 from torch import nn, Tensor
 from torch.nn import functional as F
 
-from rsgmamba_ros.network.vss_block import VSSBlock
+from rsgmamba_ros.network.vss_block import LayerNorm, VSSBlock
+from rsgmamba_ros.ops.layers import gelu
 
 
 def resize(features: Tensor, size: tuple[int, int]) -> Tensor:
@@ -26,7 +27,7 @@ class Decoder(nn.Module):
             VSSBlock(width, states=states, ratio=1.0, mlp_ratio=mlp_ratio) for _ in dims)
         # One 1x1 over the concatenation, kept in parts: a 1x1 and a resize commute, so each level is projected small.
         self.gather = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in dims)
-        self.norm = nn.LayerNorm(width)
+        self.norm = LayerNorm(width)
         self.classifier = nn.Linear(width, classes)
 
     def forward(self, fused: list[Tensor]) -> Tensor:
@@ -48,7 +49,7 @@ class Decoder(nn.Module):
             part = self.gather[level](above)
             part = part if level == 0 else resize(part, size)
             gathered = part if gathered is None else gathered + part
-        return self.classifier(F.gelu(self.norm(gathered)))
+        return self.classifier(gelu(self.norm(gathered)))
 
 
 def upsample_logits(logits: Tensor, size: tuple[int, int]) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import nn, Tensor
 
-from rsgmamba_ros.network.vss_block import VSSBlock
+from rsgmamba_ros.network.vss_block import LayerNorm, VSSBlock
 
 STRIDES = (4, 8, 16, 32)
 
@@ -53,8 +53,8 @@ class VMambaEncoder(nn.Module):
         super().__init__()
         stem = dims[0] // 2
         self.patch_embed = nn.Sequential(
-            nn.Conv2d(3, stem, 3, stride=2, padding=1), to_channels_last(), nn.LayerNorm(stem), to_channels_first(),
-            nn.GELU(), nn.Conv2d(stem, dims[0], 3, stride=2, padding=1), to_channels_last(), nn.LayerNorm(dims[0]))
+            nn.Conv2d(3, stem, 3, stride=2, padding=1), to_channels_last(), LayerNorm(stem), to_channels_first(),
+            nn.GELU(), nn.Conv2d(stem, dims[0], 3, stride=2, padding=1), to_channels_last(), LayerNorm(dims[0]))
         rates = iter(drop_path * block / max(sum(depths) - 1, 1) for block in range(sum(depths)))
         self.layers = nn.ModuleList()
         for stage, (dim, depth) in enumerate(zip(dims, depths)):
@@ -63,9 +63,9 @@ class VMambaEncoder(nn.Module):
             following = dims[stage + 1] if stage + 1 < len(dims) else None
             downsample = None if following is None else nn.Sequential(
                 to_channels_first(), nn.Conv2d(dim, following, 3, stride=2, padding=1), to_channels_last(),
-                nn.LayerNorm(following))
+                LayerNorm(following))
             self.layers.append(Stage(blocks, downsample))
-            setattr(self, f'outnorm{stage}', nn.LayerNorm(dim))
+            setattr(self, f'outnorm{stage}', LayerNorm(dim))
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Encode.
@@ -76,7 +76,8 @@ class VMambaEncoder(nn.Module):
         Returns:
             For each stage (B, H / stride, W / stride, C), normalised.
         """
-        features = self.patch_embed(images.contiguous(memory_format=torch.channels_last))
+        images = images.to(self.patch_embed[0].weight.dtype, memory_format=torch.channels_last)
+        features = self.patch_embed(images)
         outputs = []
         for stage, layer in enumerate(self.layers):
             features = layer.blocks(features)

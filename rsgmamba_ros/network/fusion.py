@@ -18,7 +18,8 @@ from torch import nn, Tensor
 from torch.nn import functional as F
 
 from rsgmamba_ros.network.modulation import ConcatenationMerge, LCGM, SumMerge
-from rsgmamba_ros.network.vss_block import depthwise, SelectiveScan2D
+from rsgmamba_ros.network.vss_block import LayerNorm, SelectiveScan2D
+from rsgmamba_ros.ops.layers import depthwise_silu, gelu
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,13 @@ class PixelGate(nn.Module):
 
     def __init__(self, channels: int, hidden: int):
         super().__init__()
-        self.norm = nn.LayerNorm(channels)
+        self.norm = LayerNorm(channels)
         self.fc1 = nn.Linear(channels, hidden)
         self.fc2 = nn.Linear(hidden, 1)
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, H, W, C) -> (B, H, W, 1)."""
-        return self.fc2(F.gelu(self.fc1(self.norm(features))))
+        return self.fc2(gelu(self.fc1(self.norm(features))))
 
 
 class Stream(nn.Module):
@@ -58,17 +59,17 @@ class Stream(nn.Module):
     def __init__(self, dim: int, config: FusionConfig):
         super().__init__()
         inner = int(dim * config.ratio)
-        self.norm = nn.LayerNorm(dim)
+        self.norm = LayerNorm(dim)
         self.in_proj = nn.Linear(dim, 2 * inner, bias=False)
         self.conv2d = nn.Conv2d(inner, inner, 3, padding=1, groups=inner, bias=False)
         self.scan = SelectiveScan2D(inner, states=config.states, dt_rank=math.ceil(dim / 16))
-        self.out_norm = nn.LayerNorm(inner)
+        self.out_norm = LayerNorm(inner)
         self.out_proj = nn.Linear(inner, dim, bias=False)
 
     def expand(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """(B, H, W, C) -> the scan's input a_m and the branch z, (B, H, W, I) each."""
         inner, branch = self.in_proj(self.norm(features)).chunk(2, dim=-1)
-        return F.silu(depthwise(self.conv2d, inner)), branch
+        return depthwise_silu(inner, self.conv2d.weight), branch
 
     def read_out(self, inner: Tensor, projected: Tensor) -> Tensor:
         """The scan's normalised result, (B, H, W, I)."""

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import torch
 from torch import nn, Tensor
-from torch.nn import functional as F
 
-from rsgmamba_ros.network.vss_block import depthwise
+from rsgmamba_ros.network.vss_block import LayerNorm
+from rsgmamba_ros.ops.layers import gelu
 
 
 class LocalGate(nn.Module):
@@ -21,7 +21,7 @@ class LocalGate(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, H, W, C) -> (B, H, W, C) in [0, 1]."""
-        return torch.sigmoid(self.point(depthwise(self.local, features)))
+        return torch.sigmoid(self.point(self.local(features.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)))
 
 
 class LCGM(nn.Module):
@@ -31,7 +31,7 @@ class LCGM(nn.Module):
         super().__init__()
         self.gates = nn.ModuleList(LocalGate(dim) for _ in range(modalities))
         self.merge = nn.ModuleList(nn.Linear(dim, dim, bias=False) for _ in range(modalities))
-        self.norm = nn.LayerNorm(dim)
+        self.norm = LayerNorm(dim)
 
     def forward(self, streams: dict[int, Tensor], shares: dict[int, Tensor]) -> Tensor:
         """Merge the streams that are there.
@@ -52,7 +52,7 @@ class LCGM(nn.Module):
                     stream = stream + stream * (shares[other] * self.gates[other](streams[other]))
             part = self.merge[modality](shares[modality] * stream)
             merged = part if merged is None else merged + part
-        return F.gelu(self.norm(merged))
+        return gelu(self.norm(merged))
 
 
 class ConcatenationMerge(nn.Module):
@@ -61,11 +61,11 @@ class ConcatenationMerge(nn.Module):
     def __init__(self, dim: int, modalities: int):
         super().__init__()
         self.merge = nn.ModuleList(nn.Linear(dim, dim, bias=False) for _ in range(modalities))
-        self.norm = nn.LayerNorm(dim)
+        self.norm = LayerNorm(dim)
 
     def forward(self, streams: dict[int, Tensor], shares: dict[int, Tensor]) -> Tensor:
         """See `LCGM`; the shares are not used."""
-        return F.gelu(self.norm(sum(self.merge[modality](stream) for modality, stream in streams.items())))
+        return gelu(self.norm(sum(self.merge[modality](stream) for modality, stream in streams.items())))
 
 
 class SumMerge(nn.Module):
@@ -74,8 +74,8 @@ class SumMerge(nn.Module):
     def __init__(self, dim: int, modalities: int):
         super().__init__()
         self.merge = nn.Linear(dim, dim, bias=False)
-        self.norm = nn.LayerNorm(dim)
+        self.norm = LayerNorm(dim)
 
     def forward(self, streams: dict[int, Tensor], shares: dict[int, Tensor]) -> Tensor:
         """See `LCGM`; the shares are not used."""
-        return F.gelu(self.norm(self.merge(sum(streams.values()))))
+        return gelu(self.norm(self.merge(sum(streams.values()))))

@@ -124,6 +124,15 @@ class RSGMamba(nn.Module):
             if isinstance(module, SelectiveScan2D):
                 module.scan_backend = name
 
+    def to_inference(self, dtype: torch.dtype) -> RSGMamba:
+        """Freeze the network for inference with matrices in `dtype`; norms, scans and reliability stay float32."""
+        for name, module in self.named_modules():
+            if isinstance(module, (nn.Linear, nn.Conv2d)) and not name.startswith('reliability_head.'):
+                module.to(dtype)
+            elif isinstance(module, SelectiveScan2D):
+                module.x_proj_weight.data = module.x_proj_weight.data.to(dtype)
+        return self.eval().requires_grad_(False)
+
     def forward(self, images: Tensor, available: Tensor) -> NetworkOutput:
         """Segment.
 

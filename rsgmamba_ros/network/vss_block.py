@@ -11,14 +11,24 @@ from torch import nn, Tensor
 from torch.nn import functional as F
 
 from rsgmamba_ros.ops.cross_scan import DIRECTIONS
+from rsgmamba_ros.ops.layers import add_layer_norm, depthwise_silu, gelu, layer_norm
 from rsgmamba_ros.ops.selective_scan import selective_scan_map
 
 DT_MIN, DT_MAX = 1e-3, 1e-1  # initial step sizes, as in Mamba
+LARGE_BYTES = 16 * 2 ** 20   # an activation above it is made in pieces while no gradient is wanted
+PIECE_BYTES = 4 * 2 ** 20
 
 
-def depthwise(convolution: nn.Conv2d, features: Tensor) -> Tensor:
-    """Apply a convolution to a channels-last map, (B, H, W, C); no layout is changed in memory."""
-    return convolution(features.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+class LayerNorm(nn.LayerNorm):
+    """LayerNorm over the channels of a channels-last map, whose weights may stay float32 beside other dtypes."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(..., C) -> the same shape."""
+        return layer_norm(features, self.weight, self.bias, self.eps)
+
+    def after_adding(self, features: Tensor, branch: Tensor) -> tuple[Tensor, Tensor]:
+        """`features + branch`, and that normalised."""
+        return add_layer_norm(features, branch, self.weight, self.bias, self.eps)
 
 
 class SelectiveScan2D(nn.Module):
@@ -61,12 +71,12 @@ class SS2D(SelectiveScan2D):
         super().__init__(channels, states=states, dt_rank=math.ceil(dim / 16))
         self.in_proj = nn.Linear(dim, channels, bias=False)
         self.conv2d = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
-        self.out_norm = nn.LayerNorm(channels)
+        self.out_norm = LayerNorm(channels)
         self.out_proj = nn.Linear(channels, dim, bias=False)
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, H, W, C) -> the same shape."""
-        features = F.silu(depthwise(self.conv2d, self.in_proj(features)))
+        features = depthwise_silu(self.in_proj(features), self.conv2d.weight)
         return self.out_proj(self.out_norm(self.scan(features, self.project(features))))
 
 
@@ -80,7 +90,16 @@ class Mlp(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(..., C) -> the same shape."""
-        return self.fc2(F.gelu(self.fc1(features)))
+        hidden_bytes = features[..., 0].numel() * self.fc1.out_features * features.element_size()
+        if hidden_bytes <= LARGE_BYTES or torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return self.fc2(gelu(self.fc1(features)))
+        # Fresh memory costs a page fault each 4 KiB; a piece is used again and again, and stays in the cache.
+        rows = features.flatten(0, -2)
+        pieces = rows.tensor_split(-(-hidden_bytes // PIECE_BYTES))
+        output = torch.empty_like(rows)
+        for piece, target in zip(pieces, output.tensor_split(len(pieces))):
+            target.copy_(self.fc2(gelu(self.fc1(piece))))
+        return output.view(features.shape)
 
 
 class DropPath(nn.Module):
@@ -104,13 +123,13 @@ class VSSBlock(nn.Module):
 
     def __init__(self, dim: int, *, states: int, ratio: float, mlp_ratio: float, drop_path: float = 0):
         super().__init__()
-        self.norm = nn.LayerNorm(dim)
+        self.norm = LayerNorm(dim)
         self.op = SS2D(dim, states=states, ratio=ratio)
-        self.norm2 = nn.LayerNorm(dim)
+        self.norm2 = LayerNorm(dim)
         self.mlp = Mlp(dim, int(dim * mlp_ratio))
         self.drop_path = DropPath(drop_path)
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, H, W, C) -> the same shape."""
-        features = features + self.drop_path(self.op(self.norm(features)))
-        return features + self.drop_path(self.mlp(self.norm2(features)))
+        features, normalised = self.norm2.after_adding(features, self.drop_path(self.op(self.norm(features))))
+        return features + self.drop_path(self.mlp(normalised))

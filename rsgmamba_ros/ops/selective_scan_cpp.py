@@ -1,111 +1,26 @@
 """The selective scan compiled for this CPU: parallel, vectorised, forward and backward, channels last.
 
-`selective_scan_cpp.cpp` is compiled on first use by the machine's C++ compiler (about two seconds) and kept in the
-user's cache folder. It has no dependency but OpenMP, of which it uses torch's own library: a second one would
-bring a second pool of spinning threads.
-
-Shapes as in the .cpp file: B batch, K directions, L scan length, C channels of one direction, N states, R rank.
+Shapes as in `selective_scan_cpp.hpp`: B batch, K directions, L scan length, C channels of one direction, N states,
+R rank.
 """
 from __future__ import annotations
 
 import ctypes
 from functools import lru_cache
-import hashlib
-import os
-from pathlib import Path
-import platform
-import shutil
-import subprocess
-import tempfile
 
 import torch
 from torch import Tensor
 
-from rsgmamba_ros.vocabulary.errors import BackendUnavailableError
+from rsgmamba_ros.ops.cpu_library import cpu_library, cpu_library_problem
 
-SOURCE = Path(__file__).with_suffix('.cpp')
-FLAGS = ('-O3', '-march=native', '-std=c++17', '-fPIC', '-shared', '-fopenmp', '-Wno-ignored-attributes')
 DTYPES = (torch.float32, torch.bfloat16)
-Gradients = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]  # of struct Gradients in the .cpp file
+TILE = 32  # kTile of the header
+Gradients = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]  # of struct Gradients in the backward
 
 
 def unavailable_reason(device: torch.device) -> str | None:
     """Why this backend cannot run on the device; None where it can. The first call may compile."""
-    if device.type != 'cpu':
-        return f'it runs on CPUs, not on {device.type}'
-    try:
-        _library()
-    except BackendUnavailableError as error:
-        return str(error)
-    return None
-
-
-@lru_cache(maxsize=1)
-def _library() -> ctypes.CDLL:
-    compiler = shutil.which(os.environ.get('CXX', 'g++')) or shutil.which('c++')
-    if compiler is None:
-        raise BackendUnavailableError('no C++ compiler is installed (looked for $CXX, g++ and c++)')
-    path = _cache_folder() / f'selective_scan_{_fingerprint(compiler)}.so'
-    if not path.exists():
-        _compile(compiler, path)
-    library = ctypes.CDLL(str(path))
-    pointer, integer = ctypes.c_void_p, ctypes.c_int
-    library.selective_scan_forward.argtypes = [pointer, integer, *[pointer] * 10, integer]
-    library.selective_scan_forward.restype = None
-    library.selective_scan_backward.argtypes = [pointer, integer, *[pointer] * 17, integer]
-    library.selective_scan_backward.restype = None
-    return library
-
-
-def _fingerprint(compiler: str) -> str:
-    """What the binary depends on: source, flags, compiler, kind of CPU, OpenMP library."""
-    version = subprocess.run([compiler, '--version'], capture_output=True, text=True, check=False).stdout
-    try:
-        lines = Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
-    except OSError:
-        lines = [platform.processor()]
-    features = [line for line in lines if line.lower().startswith(('flags', 'features'))][:1] or lines[:1]
-    parts = (SOURCE.read_text(encoding='utf-8'), ' '.join(FLAGS), version, platform.machine(), *features,
-             str(_openmp_library()))
-    return hashlib.sha256('\0'.join(parts).encode()).hexdigest()[:16]
-
-
-def _cache_folder() -> Path:
-    folder = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'rsgmamba_ros'
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return _private_folder()
-    return folder if os.access(folder, os.W_OK) else _private_folder()
-
-
-@lru_cache(maxsize=1)
-def _private_folder() -> Path:
-    return Path(tempfile.mkdtemp(prefix='rsgmamba_ros_'))
-
-
-def _openmp_library() -> Path | None:
-    """The OpenMP library that torch brings along; None where torch uses the system's."""
-    root = Path(torch.__file__).parent
-    found = sorted([*root.glob('lib/libgomp*.so*'), *root.parent.glob('torch.libs/libgomp*.so*')])
-    return found[0] if found else None
-
-
-def _compile(compiler: str, path: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        built = Path(folder) / path.name
-        openmp = _openmp_library()
-        if openmp is None:
-            commands = [[compiler, *FLAGS, str(SOURCE), '-o', str(built)]]
-        else:
-            objects = str(built.with_suffix('.o'))
-            commands = [[compiler, *FLAGS, '-c', str(SOURCE), '-o', objects],
-                        [compiler, '-shared', objects, str(openmp), f'-Wl,-rpath,{openmp.parent}', '-o', str(built)]]
-        for command in commands:
-            result = subprocess.run(command, capture_output=True, text=True, check=False)
-            if result.returncode:
-                raise BackendUnavailableError(f'{" ".join(command)} failed: {result.stderr.strip()[:500]}')
-        os.replace(built, path)  # in one step: another process may be loading it
+    return cpu_library_problem() if device.type == 'cpu' else f'it runs on CPUs, not on {device.type}'
 
 
 def selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None,
@@ -158,19 +73,15 @@ def _run_forward(u: Tensor, delta: Tensor | None, projected: Tensor, dt_weight: 
                  D: Tensor, order: Tensor, softplus: bool, keep: bool) -> tuple[Tensor, Tensor]:
     if u.dtype not in DTYPES:
         raise ValueError(f'the compiled CPU scan takes float32 or bfloat16, got {u.dtype}')
-    library = _library()
     u, projected = u.contiguous(), projected.float().contiguous()
     delta = None if delta is None else delta.contiguous()
     weights = [tensor.contiguous() for tensor in (dt_weight, dt_bias, A, D, order)]
     output, states = _empty_results(u, delta, dt_weight, A, keep)
-    library.selective_scan_forward(
+    cpu_library().selective_scan_forward(
         (ctypes.c_int64 * 8)(*_sizes(u, delta, dt_weight, A, softplus)), int(u.dtype == torch.bfloat16), u.data_ptr(),
         None if delta is None else delta.data_ptr(), projected.data_ptr(), *(tensor.data_ptr() for tensor in weights),
         output.data_ptr(), states.data_ptr() if keep else None, torch.get_num_threads())
     return output, states
-
-
-TILE, BLOCK = 32, 32  # kTile and kBlock of the .cpp file
 
 
 def _empty_results(u: Tensor, delta: Tensor | None, dt_weight: Tensor, A: Tensor,
@@ -178,7 +89,7 @@ def _empty_results(u: Tensor, delta: Tensor | None, dt_weight: Tensor, A: Tensor
     directions, channels, states = A.shape
     tiles = (u.shape[1] + TILE - 1) // TILE if keep else 0
     return torch.empty_like(u, memory_format=torch.contiguous_format), u.new_empty(
-        u.shape[0], directions, tiles, channels, states, dtype=torch.float32)
+        u.shape[0], directions, tiles, states, channels, dtype=torch.float32)
 
 
 _scan = torch.library.custom_op(
@@ -193,27 +104,23 @@ def _(u, delta, projected, dt_weight, dt_bias, A, D, order, softplus, keep):
 
 
 def _run_backward(dy: Tensor, u: Tensor, delta: Tensor | None, projected: Tensor, dt_weight: Tensor, dt_bias: Tensor,
-                  A: Tensor, D: Tensor, order: Tensor, states: Tensor,
-                  softplus: bool) -> Gradients:
-    library = _library()
-    u, projected, dy = u.contiguous(), projected.float().contiguous(), dy.to(u.dtype).contiguous()
-    delta = None if delta is None else delta.contiguous()
+                  A: Tensor, D: Tensor, order: Tensor, states: Tensor, softplus: bool) -> Gradients:
+    u, projected, dy = (tensor.float().contiguous() for tensor in (u, projected, dy))
+    delta = None if delta is None else delta.float().contiguous()
     weights = [tensor.contiguous() for tensor in (dt_weight, dt_bias, A, D, order)]
-    gradients = _empty_gradients(u, delta, dt_weight, A)
+    gradients = _empty_gradients(u, delta, projected, dt_weight, A)
     gradients[0].zero_()
-    library.selective_scan_backward(
-        (ctypes.c_int64 * 8)(*_sizes(u, delta, dt_weight, A, softplus)), int(u.dtype == torch.bfloat16), u.data_ptr(),
+    cpu_library().selective_scan_backward(
+        (ctypes.c_int64 * 8)(*_sizes(u, delta, dt_weight, A, softplus)), u.data_ptr(),
         None if delta is None else delta.data_ptr(), projected.data_ptr(), *(tensor.data_ptr() for tensor in weights),
         dy.data_ptr(), states.data_ptr(), *(tensor.data_ptr() for tensor in gradients), torch.get_num_threads())
     return gradients
 
 
-def _empty_gradients(u: Tensor, delta: Tensor | None, dt_weight: Tensor, A: Tensor) -> Gradients:
-    (batch, length), (directions, channels, states), rank = u.shape[:2], A.shape, dt_weight.shape[2]
-    blocks = (channels + BLOCK - 1) // BLOCK
-    shapes = (u.shape, (0,) if delta is None else delta.shape, (batch, blocks, length, directions, rank + 2 * states),
-              (batch, directions, channels, rank), (batch, directions, channels),
-              (batch, directions, channels, states), (batch, directions, channels))
+def _empty_gradients(u: Tensor, delta: Tensor | None, projected: Tensor, dt_weight: Tensor, A: Tensor) -> Gradients:
+    directions, channels, states = A.shape
+    shapes = (u.shape, (0,) if delta is None else delta.shape, projected.shape, dt_weight.shape,
+              (directions, channels), (directions, channels, states), (directions, channels))
     return tuple(u.new_empty(shape, dtype=torch.float32) for shape in shapes)
 
 
@@ -226,7 +133,7 @@ _scan_backward = torch.library.custom_op(
 
 @_scan_backward.register_fake
 def _(dy, u, delta, projected, dt_weight, dt_bias, A, D, order, states, softplus):
-    return _empty_gradients(u, delta, dt_weight, A)
+    return _empty_gradients(u, delta, projected, dt_weight, A)
 
 
 def _remember(ctx, inputs, output) -> None:
@@ -239,11 +146,10 @@ def _remember(ctx, inputs, output) -> None:
 
 def _differentiate(ctx, dy: Tensor, _) -> tuple[Tensor | None, ...]:
     u, delta, projected, dt_weight, dt_bias, A, D, order, states = ctx.saved_tensors
-    du, ddelta, dprojected, dt_weight_parts, bias_parts, A_parts, D_parts = torch.ops.rsgmamba.scan_backward(
+    du, ddelta, dprojected, *rest = torch.ops.rsgmamba.scan_backward(
         dy, u, delta, projected, dt_weight, dt_bias, A, D, order, states, ctx.softplus)
-    return (du.to(u.dtype), None if delta is None else ddelta.to(delta.dtype),
-            dprojected.sum(1).to(projected.dtype), dt_weight_parts.sum(0), bias_parts.sum(0), A_parts.sum(0),
-            D_parts.sum(0), None, None, None)
+    return (du.to(u.dtype), None if delta is None else ddelta.to(delta.dtype), dprojected.to(projected.dtype), *rest,
+            None, None, None)
 
 
 _scan.register_autograd(_differentiate, setup_context=_remember)

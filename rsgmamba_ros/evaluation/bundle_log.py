@@ -1,6 +1,7 @@
 """One JSON line a bundle: what was decided and what came of it. Two runs of one bag write the same bytes."""
 from __future__ import annotations
 
+from collections.abc import Iterator
 from hashlib import blake2b
 import json
 from pathlib import Path
@@ -41,6 +42,14 @@ class BundleLog(Observer):
         except OSError as error:
             self._file.truncate(end)
             raise BagError(f'cannot write {self.path}: {error}; it holds the {result.index} bundles before') from error
+
+
+def read_bundles(path: Path) -> Iterator[dict[str, Any]]:
+    """Read a log, bundle by bundle; a last line that was cut off is left out."""
+    with path.open(encoding='utf-8') as file:
+        for line in file:
+            if line.endswith('\n'):
+                yield json.loads(line)
 
 
 def describe_bundle(result: ReplayedBundle) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Two summaries of replays -> their differences, and whether the second one is good enough."""
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 import operator
@@ -114,6 +114,39 @@ def unmet(requirements: tuple[Requirement, ...], compared: list[Difference]) -> 
         if not requirement.is_met(value):
             sentences.append(f'{requirement} is not met: it is {"not known" if value is None else f"{value:g}"}')
     return sentences
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far two replays of one bag agree, bundle by bundle.
+
+    Attributes:
+        bundles: in both, with the same leading image and the same partners.
+        differing: of these, those with another label map.
+        paired_differently: in both, with other partners.
+    """
+
+    bundles: int
+    differing: int
+    paired_differently: int
+
+
+def agreement(first: Iterable[Mapping[str, Any]], second: Iterable[Mapping[str, Any]]) -> Agreement:
+    """Compare the segmented bundles of two replays, as `bundles.jsonl` has them."""
+    known = {_leading(bundle): bundle for bundle in first if 'label_map' in bundle}
+    pairs = [(known[_leading(bundle)], bundle) for bundle in second
+             if 'label_map' in bundle and _leading(bundle) in known]
+    same = [(one, two) for one, two in pairs if _given(one) == _given(two)]
+    return Agreement(len(same), sum(one['label_map'] != two['label_map'] for one, two in same), len(pairs) - len(same))
+
+
+def _leading(bundle: Mapping[str, Any]) -> tuple[str, int]:
+    return bundle['leader'], bundle['stamp_ns']
+
+
+def _given(bundle: Mapping[str, Any]) -> dict[str, tuple[int | None, bool]]:
+    """What the network was given: of each modality the stamp of its image, and whether it was used."""
+    return {name: (state['stamp_ns'], state.get('used', False)) for name, state in bundle['modalities'].items()}
 
 
 def doubts(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:

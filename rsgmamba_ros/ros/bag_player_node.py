@@ -19,7 +19,6 @@ from rcl_interfaces.msg import ParameterDescriptor
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.publisher import Publisher
 from rosgraph_msgs.msg import Clock
 
 from rsgmamba_ros.data.bag_reader import BagReader
@@ -38,6 +37,7 @@ PARAMETERS = {
     'clock_period_s': (0.01, 'time between two messages on /clock where no image is due, seconds'),
     'linger_s': (2.0, 'let the clock run on so long after the last image, bag seconds'),
     'wait_for_subscribers': (0, 'subscribers of every topic to wait for before the first image'),
+    'wait_for_clock_subscribers': (0, 'subscribers of /clock to wait for before the first image'),
 }
 
 
@@ -108,9 +108,10 @@ class BagPlayer(Node):
             self._clock_publisher.publish(Clock(clock=Time(sec=seconds, nanosec=rest)))
 
     def _wait_for_subscribers(self, executor: SingleThreadedExecutor) -> None:
-        wanted: list[Publisher] = [*self._images.values()]
-        while rclpy.ok() and any(publisher.get_subscription_count() < self._values['wait_for_subscribers']
-                                 for publisher in wanted):
+        wanted = [(publisher, self._values['wait_for_subscribers']) for publisher in self._images.values()]
+        if self._clock_publisher is not None:
+            wanted.append((self._clock_publisher, self._values['wait_for_clock_subscribers']))
+        while rclpy.ok() and any(publisher.get_subscription_count() < count for publisher, count in wanted):
             executor.spin_once(timeout_sec=0.05)
             self._tick(self.bag.start_ns)  # a node that waits for the clock would otherwise not come up
 

@@ -4,7 +4,15 @@ import json
 import pytest
 
 from rsgmamba_ros.cli.main import main
-from rsgmamba_ros.evaluation.compare import differences, doubts, figures, parse_requirements, unmet
+from rsgmamba_ros.evaluation.compare import (
+    Agreement,
+    agreement,
+    differences,
+    doubts,
+    figures,
+    parse_requirements,
+    unmet,
+)
 from rsgmamba_ros.vocabulary.errors import ConfigError
 
 SUMMARY = {
@@ -87,3 +95,23 @@ def test_a_file_that_is_no_summary_is_one_line(tmp_path, capsys, text, message):
     (tmp_path / 'summary.json').write_text(text)
     assert main(['compare', str(tmp_path), str(tmp_path)]) == 1
     assert message in capsys.readouterr().err
+
+
+def bundle(stamp_ns, label_map, *, depth=None, leader='rgb'):
+    return {'leader': leader, 'stamp_ns': stamp_ns, 'label_map': label_map,
+            'modalities': {'depth': {'stamp_ns': depth, 'used': depth is not None}}}
+
+
+def test_label_maps_are_compared_where_the_network_was_given_the_same():
+    first = [bundle(1, 'a', depth=1), bundle(2, 'b', depth=2), bundle(3, 'c', depth=3), bundle(4, 'd')]
+    second = [bundle(1, 'a', depth=1), bundle(2, 'x', depth=2), bundle(3, 'c'), bundle(5, 'e'),
+              {**bundle(4, 'd'), 'leader': 'depth'}, {'leader': 'rgb', 'stamp_ns': 4, 'modalities': {}}]
+    assert agreement(first, second) == Agreement(bundles=2, differing=1, paired_differently=1)
+
+
+def test_agreement_can_be_required(tmp_path, capsys):
+    folders = [write(tmp_path / name, SUMMARY) for name in ('a', 'b')]
+    for name, label_map in (('a', 'x'), ('b', 'y')):
+        (tmp_path / name / 'bundles.jsonl').write_text(json.dumps(bundle(1, label_map)) + '\n{"leader": "r')
+    assert main(['compare', *folders, '--require', 'agreement.bundles>=1,agreement.differing<=0']) == 1
+    assert capsys.readouterr().err.strip() == 'agreement.differing<=0 is not met: it is 1'

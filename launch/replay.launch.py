@@ -1,0 +1,89 @@
+"""Play a bag to the node and judge it: `ros2 launch rsgmamba_ros replay.launch.py bag:=recording out:=results`.
+
+Player, segmentation node and evaluator run as processes of their own, over DDS, on the bag's time. The results are
+those of `rsgmamba replay`, which is the authority on labels; this one shows QoS, headers, latency and drops.
+"""
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, EmitEvent, OpaqueFunction, RegisterEventHandler
+from launch.event_handlers import OnProcessExit
+from launch.events import Shutdown
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import LifecycleNode, Node
+from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.substitutions import FindPackageShare
+
+from rsgmamba_ros.data.bag_reader import BagReader
+from rsgmamba_ros.data.bag_topics import find_topics
+from rsgmamba_ros.data.serialised_images import COMPRESSED_IMAGE_TYPE
+from rsgmamba_ros.vocabulary.images import Modality
+
+ARGUMENTS = {
+    'bag': (None, 'folder or file of the bag'),
+    'out': (None, 'folder for the results'),
+    'checkpoint': ('', 'network: a file, or the name of a shipped one; empty for the shipped one of the modality'),
+    'modality': ('depth', 'what is segmented together with RGB'),
+    'rgb_topic': ('', 'colour images of the bag; found by type if empty'),
+    'auxiliary_topic': ('', 'depth or thermal images of the bag; found by type if empty'),
+    'labels_topic': ('', 'ground truth of the bag; found by name if empty, none to go without'),
+    'rate': ('1.0', 'bag seconds per second'),
+    'start_offset_s': ('0.0', 'begin so long after the start of the bag, seconds'),
+    'input_qos': ('sensor_data', 'sensor_data (best effort, as cameras are) or reliable (no image is lost on the way)'),
+    'queue_size': ('1', 'bundles that may wait while the network is busy'),
+    'device': ('auto', 'torch device'),
+    'overwrite': ('false', 'replace results that are there'),
+    'log_level': ('info', 'severity from which the nodes write log lines'),
+}
+
+
+def generate_launch_description():
+    """Declare the arguments; the nodes are put together when the bag is known."""
+    arguments = [DeclareLaunchArgument(name, default_value=default, description=text)
+                 for name, (default, text) in ARGUMENTS.items()]
+    params_file = DeclareLaunchArgument(
+        'params_file', description='YAML file of node parameters', default_value=[
+            FindPackageShare('rsgmamba_ros'), '/config/segmentation_', LaunchConfiguration('modality'), '.yaml'])
+    return LaunchDescription([*arguments, params_file, OpaqueFunction(function=_nodes)])
+
+
+def _nodes(context):
+    """Give the three nodes, on the topics that the bag has."""
+    values = {name: LaunchConfiguration(name).perform(context) for name in (*ARGUMENTS, 'params_file')}
+    auxiliary = Modality(values['modality'])
+    topics, transports = _topics(values, auxiliary)
+    logging = ['--ros-args', '--log-level', values['log_level']]
+    common = {'package': 'rsgmamba_ros', 'output': 'screen', 'emulate_tty': True, 'arguments': logging}
+    segmentation = LifecycleNode(
+        executable='segmentation_node', name='segmentation', namespace='', parameters=[values['params_file'], {
+            'use_sim_time': True, 'autostart': True, 'modality': str(auxiliary),
+            'checkpoint': _text(values['checkpoint']), 'device': _text(values['device']),
+            'input_qos': values['input_qos'], 'queue_size': int(values['queue_size']),
+            'rgb.transport': transports.get(Modality.RGB, 'auto'),
+            'auxiliary.transport': transports.get(auxiliary, 'auto')}],
+        remappings=[(f'{modality}/image', topic) for modality, topic in topics.items()], **common)
+    player = Node(
+        executable='bag_player_node', name='bag_player', parameters=[{
+            'bag': _text(values['bag']), 'topics': list(topics.values()), 'rate': float(values['rate']),
+            'start_offset_s': float(values['start_offset_s']), 'wait_for_subscribers': 1,
+            'wait_for_clock_subscribers': 2}], **common)
+    evaluator = Node(
+        executable='evaluator_node', name='evaluator', parameters=[{
+            'bag': _text(values['bag']), 'out': _text(values['out']), 'overwrite': values['overwrite'] == 'true',
+            'checkpoint': _text(values['checkpoint']), 'modality': str(auxiliary), 'rgb_topic': values['rgb_topic'],
+            'auxiliary_topic': values['auxiliary_topic'], 'labels_topic': values['labels_topic']}], **common)
+    end = RegisterEventHandler(OnProcessExit(target_action=evaluator, on_exit=[EmitEvent(event=Shutdown())]))
+    return [segmentation, evaluator, player, end]
+
+
+def _text(value):
+    """Give a string parameter; launch would make a number of a bag that is called 12."""
+    return ParameterValue(value, value_type=str)
+
+
+def _topics(values, auxiliary):
+    """Give topic and transport of each modality, as the bag has them."""
+    with BagReader(values['bag']) as bag:
+        named = {Modality.RGB: values['rgb_topic'], auxiliary: values['auxiliary_topic'], 'labels': 'none'}
+        topics = {modality: topic for topic, modality in find_topics(bag, auxiliary=auxiliary, named=named).items()}
+        types = {topic.name: topic.message_type for topic in bag.image_topics}
+    return topics, {modality: 'compressed' if types[topic] == COMPRESSED_IMAGE_TYPE else 'raw'
+                    for modality, topic in topics.items()}

@@ -55,7 +55,8 @@ def online(bag, checkpoint, tmp_path_factory, start_process):
     evaluator.wait_for_log('waiting for the bag')
     node.wait_for_log('active')
     player = start_process('rsgmamba_ros.ros.bag_player_node', namespace='/', bag=bag, rate=0.5,
-                           topics="['/rgb/image','/depth/image']", wait_for_subscribers=1, wait_for_clock_subscribers=2, linger_s=60.0)
+                           topics="['/rgb/image','/depth/image']", wait_for_subscribers=1,
+                           wait_for_clock_subscribers=2, linger_s=60.0)
     assert evaluator.process.wait(200) == 0, evaluator.log_since()
     assert player.stop() == 0
     assert 'Traceback' not in node.log_since() + evaluator.log_since() + player.log_since()

@@ -147,7 +147,15 @@ class RSGMamba(nn.Module):
         Raises:
             ValueError: sizes do not fit, or a bundle has no modality that the network uses.
         """
-        parts = self._parts(images, available)
+        return self.segment(images, self._parts(images, available))
+
+    def segment(self, images: Tensor, parts: list[Part]) -> NetworkOutput:
+        """Segment bundles whose modalities are known beforehand, as an export to a fixed graph needs it.
+
+        Args:
+            images: see `forward`.
+            parts: every position of the batch once; each with at least one modality that the network uses.
+        """
         fused, logits, maps = [], [], []
         for part, present, features in zip(parts, *self._encode(images, parts)):
             judged = self._judge(present, features)
@@ -157,8 +165,8 @@ class RSGMamba(nn.Module):
             maps.append([self._by_modality(part, stage[1]) for stage in stages])
             logits.append(self._by_modality(part, judged))
         decoded = self.decoder([_in_batch_order(parts, levels) for levels in zip(*fused)])
-        used = available.to(images.device, copy=True)
-        used[:, [m for m in range(MODALITIES) if m not in self.modalities]] = False
+        flags = [[m in part.modalities for m in range(MODALITIES)] for part in parts for _ in part.rows]
+        used = _in_batch_order(parts, torch.tensor(flags, device=images.device).split([len(p.rows) for p in parts]))
         reliability_logits = _in_batch_order(parts, logits)
         return NetworkOutput(
             logits=upsample_logits(decoded, (images.shape[-2], images.shape[-1])),

@@ -12,7 +12,13 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from rsgmamba_ros.ops import selective_scan_chunked, selective_scan_cpp, selective_scan_reference
+from rsgmamba_ros.ops import (
+    selective_scan_chunked,
+    selective_scan_cpp,
+    selective_scan_mamba_ssm,
+    selective_scan_reference,
+    selective_scan_triton,
+)
 from rsgmamba_ros.ops.cross_scan import cross_merge, cross_scan, DIRECTIONS
 from rsgmamba_ros.vocabulary.errors import BackendUnavailableError
 
@@ -22,9 +28,11 @@ BACKENDS: dict[str, ModuleType] = {
     'reference': selective_scan_reference,
     'chunked': selective_scan_chunked,
     'cpp': selective_scan_cpp,
+    'mamba_ssm': selective_scan_mamba_ssm,
+    'triton': selective_scan_triton,
 }
 #: What `auto` tries, in this order.
-PREFERENCE = ('cpp', 'chunked')
+PREFERENCE = ('cpp', 'mamba_ssm', 'triton', 'chunked')
 
 
 @lru_cache(maxsize=32)

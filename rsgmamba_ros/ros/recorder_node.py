@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 from diagnostic_msgs.msg import DiagnosticArray
 import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
@@ -23,6 +23,7 @@ from rsgmamba_ros.data.bag_writer import BagWriter
 from rsgmamba_ros.msg import Reliability
 from rsgmamba_ros.ros.conversions import image_from_message, nanoseconds
 from rsgmamba_ros.ros.qos import INPUT_QOS, RESULT
+from rsgmamba_ros.ros.stopping import NO_SIGNAL_HANDLERS, StopFlag
 from rsgmamba_ros.ros.transport import use_shipped_profile
 from rsgmamba_ros.vocabulary.errors import RSGMambaError
 from rsgmamba_ros.vocabulary.images import Modality
@@ -86,17 +87,16 @@ class Recorder(Node):
 def main(arguments: list[str] | None = None) -> int:
     """Record until told to stop; the exit status."""
     use_shipped_profile(os.environ)
-    rclpy.init(args=arguments)
-    executor, node = SingleThreadedExecutor(), None
+    rclpy.init(args=arguments, **NO_SIGNAL_HANDLERS)
+    executor, node, stop = SingleThreadedExecutor(), None, StopFlag()
     try:
         node = Recorder()
         executor.add_node(node)
-        executor.spin()
+        while not stop:
+            executor.spin_once(timeout_sec=0.1)
     except RSGMambaError as error:
         print(f'recorder_node: {error}', file=sys.stderr)
         return 1
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
     finally:
         executor.shutdown()
         if node is not None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from rcl_interfaces.msg import ParameterDescriptor
 import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from sensor_msgs.msg import CameraInfo, Image
@@ -26,6 +26,7 @@ from rsgmamba_ros.data.synthetic import SceneGenerator
 from rsgmamba_ros.evaluation.fault_injection import FaultInjector, parse_faults
 from rsgmamba_ros.ros.conversions import message_from_image
 from rsgmamba_ros.ros.qos import overridable, RELIABLE
+from rsgmamba_ros.ros.stopping import NO_SIGNAL_HANDLERS, StopFlag
 from rsgmamba_ros.ros.transport import use_shipped_profile
 from rsgmamba_ros.vocabulary.errors import ConfigError, RSGMambaError
 from rsgmamba_ros.vocabulary.images import AUXILIARY_MODALITIES, Modality, StampedImage
@@ -80,18 +81,18 @@ class SyntheticSensors(Node):
         # Reliable, so that a recorder may ask for every image; a best-effort subscriber matches too.
         return self.create_publisher(message_type, topic, **overridable(RELIABLE))
 
-    def run(self, executor: SingleThreadedExecutor) -> None:
-        """Publish until the script is over or ROS shuts down."""
+    def run(self, executor: SingleThreadedExecutor, stop: StopFlag) -> None:
+        """Publish until the script is over or the process is told to stop."""
         self._generator.render()  # the first image of a process takes longer than the others
-        while rclpy.ok() and self._images[Modality.RGB].get_subscription_count() < self._wait_for:
+        while not stop and self._images[Modality.RGB].get_subscription_count() < self._wait_for:
             executor.spin_once(timeout_sec=0.05)
         start_ns = self._now_ns() + _AHEAD_NS // 2
         self.get_logger().info(f'first image at {start_ns} ns')
         injector = FaultInjector(self._faults, self._seed, start_ns)
         for image in self._ahead(injector.apply(self._capture(start_ns))):
-            while rclpy.ok() and (wait_ns := image.received_ns - self._now_ns()) > 0:
+            while not stop and (wait_ns := image.received_ns - self._now_ns()) > 0:
                 executor.spin_once(timeout_sec=min(wait_ns * 1e-9, 0.1))
-            if not rclpy.ok():
+            if stop:
                 return
             self._publish(image)
         self.get_logger().info(f'done, published {dict(self.published)}')
@@ -171,17 +172,15 @@ def _check(values: dict[str, Any]) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run the sensors until the script is over or they are told to stop; the exit status."""
     use_shipped_profile(os.environ)
-    rclpy.init(args=arguments)
-    executor, node = SingleThreadedExecutor(), None
+    rclpy.init(args=arguments, **NO_SIGNAL_HANDLERS)
+    executor, node, stop = SingleThreadedExecutor(), None, StopFlag()
     try:
         node = SyntheticSensors()
         executor.add_node(node)
-        node.run(executor)
+        node.run(executor, stop)
     except RSGMambaError as error:
         print(f'synthetic_sensors_node: {error}', file=sys.stderr)
         return 1
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
     finally:
         executor.shutdown()
         if node is not None:

@@ -50,7 +50,7 @@ PARAMETERS = {
     'auxiliary_topic': ('', 'depth or thermal images of the bag; found by type if empty'),
     'labels_topic': ('', 'ground truth of the bag; found by name if empty, "none" to go without'),
     'label_tolerance_s': (0.02, 'largest distance of a label stamp from the leading image, seconds'),
-    'settle_s': (1.5, 'wait so long after the end of the bag for answers, bag seconds'),
+    'settle_s': (5.0, 'wait so long after the end of the bag for the answers that are missing, seconds'),
     'patience_s': (60.0, 'give up when the clock has stood still so long, seconds; 0 for never'),
 }
 
@@ -84,17 +84,17 @@ class Evaluator(Node):
 
     def run(self, executor: SingleThreadedExecutor) -> str:
         """Listen until every image is answered or the bag's time is over; why it ended."""
-        end_ns = self._bag.end_ns + round(self._values['settle_s'] * 1e9)
         patience_s = self._values['patience_s']
         last_ns, moved_s = 0, time.monotonic()
         self.get_logger().info('waiting for the bag')
-        while (now_ns := self.get_clock().now().nanoseconds) < end_ns:
+        while (now_ns := self.get_clock().now().nanoseconds) < self._bag.end_ns:
             if now_ns != last_ns:
                 last_ns, moved_s = now_ns, time.monotonic()
             elif patience_s and time.monotonic() - moved_s > patience_s:
                 return f'the clock stood still for {patience_s:g} s'
-            if now_ns >= self._bag.end_ns and self._evaluation.is_answered:
-                break
+            executor.spin_once(timeout_sec=0.1)
+        settled_s = time.monotonic() + self._values['settle_s']
+        while not self._evaluation.is_answered and time.monotonic() < settled_s:
             executor.spin_once(timeout_sec=0.1)
         return END_OF_BAG
 

@@ -51,14 +51,14 @@ def online(bag, checkpoint, tmp_path_factory, start_process):
     node = start_process('rsgmamba_ros.ros.segmentation_node', namespace='/', autostart=True, use_sim_time=True,
                          checkpoint=checkpoint, device='cpu', input_qos='reliable', queue_size=20)
     evaluator = start_process('rsgmamba_ros.ros.evaluator_node', namespace='/', bag=bag, out=out,
-                              checkpoint=checkpoint, settle_s=50.0)
+                              checkpoint=checkpoint, settle_s=100.0)
     evaluator.wait_for_log('waiting for the bag')
     node.wait_for_log('active')
     player = start_process('rsgmamba_ros.ros.bag_player_node', namespace='/', bag=bag, rate=0.5,
                            topics="['/rgb/image','/depth/image']", wait_for_subscribers=1,
-                           wait_for_clock_subscribers=2, linger_s=60.0)
-    assert evaluator.process.wait(200) == 0, evaluator.log_since()
-    assert player.stop() == 0
+                           wait_for_clock_subscribers=2)
+    assert player.process.wait(100) == 0, player.log_since()
+    assert evaluator.process.wait(120) == 0, evaluator.log_since()
     assert 'Traceback' not in node.log_since() + evaluator.log_since() + player.log_since()
     assert node.stop() == 0
     return out

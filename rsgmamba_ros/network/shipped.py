@@ -10,7 +10,7 @@ from rsgmamba_ros.vocabulary.images import Modality
 FOLDER = Path(__file__).resolve().parents[1] / 'checkpoints'
 
 #: What is used where nothing is named.
-DEFAULTS = {Modality.DEPTH: 'synthetic_depth', Modality.THERMAL: 'synthetic_thermal'}
+DEFAULTS = {Modality.DEPTH: 'nano_synthetic_depth', Modality.THERMAL: 'nano_synthetic_thermal'}
 
 
 def checkpoint_path(name: str, auxiliary: Modality, *, folder: Path = FOLDER) -> Path:

@@ -7,13 +7,13 @@ from rsgmamba_ros.vocabulary.images import Modality
 
 @pytest.fixture
 def folder(tmp_path):
-    for name in ('synthetic_depth', 'other'):
+    for name in ('nano_synthetic_depth', 'other'):
         (tmp_path / f'{name}.safetensors').touch()
     return tmp_path
 
 
 def test_nothing_named_is_the_default_of_the_modality(folder):
-    assert checkpoint_path('', Modality.DEPTH, folder=folder).stem == 'synthetic_depth'
+    assert checkpoint_path('', Modality.DEPTH, folder=folder).stem == 'nano_synthetic_depth'
 
 
 def test_a_name_is_that_of_a_shipped_one(folder):

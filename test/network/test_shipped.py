@@ -26,5 +26,5 @@ def test_a_file_is_taken_as_it_is(folder):
 
 @pytest.mark.parametrize('name, modality', [('none', Modality.DEPTH), ('', Modality.THERMAL)])
 def test_what_is_not_there_is_an_error_that_lists_what_is(folder, name, modality):
-    with pytest.raises(CheckpointError, match=r"neither a file nor one of the shipped \['other', 'synth.*'\]"):
+    with pytest.raises(CheckpointError, match=r"neither a file nor one of the shipped \['nano_synth.*', 'other'\]"):
         checkpoint_path(name, modality, folder=folder)

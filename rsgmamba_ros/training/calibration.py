@@ -6,12 +6,16 @@ import numpy as np
 from rsgmamba_ros.training.loss import TARGET_OF_SEVERITY
 
 
-def fit_calibration(logits: np.ndarray, severities: np.ndarray, *, knots: int = 12) -> dict[str, list[float]]:
-    """Fit what a logit means on average.
+def fit_calibration(logits: np.ndarray, severities: np.ndarray, *, clean_share: float,
+                    knots: int = 12) -> dict[str, list[float]]:
+    """Fit what a logit means on average, where a share `clean_share` of the images is clean.
+
+    What a doubtful logit means depends on how often images are spoilt, whatever the mixture of the samples is.
 
     Args:
         logits: (N,).
-        severities: (N,) integers 0..5; the targets are `TARGET_OF_SEVERITY`.
+        severities: (N,) integers 0..5, 0 for clean; the targets are `TARGET_OF_SEVERITY`.
+        clean_share: of the images in use, above 0 and below 1.
         knots: at most so many points in the map.
 
     Returns:
@@ -23,24 +27,29 @@ def fit_calibration(logits: np.ndarray, severities: np.ndarray, *, knots: int = 
     if len(logits) < 2 or not np.isfinite(logits).all():
         raise ValueError(f'calibration needs two or more finite logits, got {len(logits)}')
     order = np.argsort(logits, kind='stable')
-    x = np.asarray(logits, float)[order]
-    y = isotonic(np.array(TARGET_OF_SEVERITY)[np.asarray(severities)[order]])
+    x, severity = np.asarray(logits, float)[order], np.asarray(severities)[order]
+    weights = np.where(severity == 0, clean_share / max((severity == 0).sum(), 1),
+                       (1 - clean_share) / max((severity > 0).sum(), 1))
+    y = isotonic(np.array(TARGET_OF_SEVERITY)[severity], weights)
     # Knots at the middles of equally full bins: the steps of the isotonic fit would make equal what is not.
     bins = np.array_split(np.arange(len(x)), min(knots, max(2, len(x) // 8)))
-    x, y = (np.array([values[index].mean() for index in bins]) for values in (x, y))
+    x, y = (np.array([np.average(values[index], weights=weights[index]) for index in bins]) for values in (x, y))
     x, first = np.unique(x, return_index=True)
     return {'x': [round(float(value), 5) for value in x], 'y': [round(float(value), 5) for value in y[first]]}
 
 
-def isotonic(values: np.ndarray) -> np.ndarray:
-    """The not falling sequence closest to `values` in squares, by pooling adjacent violators; (N,) -> (N,)."""
+def isotonic(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The not falling sequence closest to `values` in weighted squares, by pooling adjacent violators; (N,) -> (N,)."""
     means: list[float] = []
+    masses: list[float] = []
     sizes: list[int] = []
-    for value in values:
+    for value, weight in zip(values, weights):
         means.append(float(value))
+        masses.append(float(weight))
         sizes.append(1)
         while len(means) > 1 and means[-2] > means[-1]:
-            size = sizes[-2] + sizes[-1]
-            means[-2:] = [(means[-2] * sizes[-2] + means[-1] * sizes[-1]) / size]
-            sizes[-2:] = [size]
+            mass = masses[-2] + masses[-1]
+            means[-2:] = [(means[-2] * masses[-2] + means[-1] * masses[-1]) / mass]
+            masses[-2:] = [mass]
+            sizes[-2:] = [sizes[-2] + sizes[-1]]
     return np.repeat(means, sizes)

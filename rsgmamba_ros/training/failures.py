@@ -34,6 +34,12 @@ class FailureConfig:
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f'{name} is {getattr(self, name)}; a probability lies in 0..1')
 
+    @property
+    def clean_share(self) -> float:
+        """The share of a modality's images that are not corrupted; kept off 0 and 1."""
+        share = 1 - self.corrupted * (self.both + (1 - self.both) / 2)
+        return min(max(share, 0.05), 0.95)
+
 
 @dataclass(frozen=True, eq=False)
 class FailedSample:

@@ -152,7 +152,8 @@ class Trainer:
         for modality in self.config.used:
             logits, severities = reliability_logits(network, self.validation, self.config.preprocessing, modality,
                                                     limit=self.config.calibration_samples, seed=self.config.seed)
-            calibration[modality.value] = fit_calibration(logits, severities)
+            calibration[modality.value] = fit_calibration(
+                logits, severities, clean_share=self.config.failures.clean_share)
         scores = validate(network, self.validation, self.config.preprocessing, used=self.config.used, limit=64)
         info = {'config': json.loads(fingerprint(self.config)), 'seed': self.config.seed, 'steps': self.step,
                 'trained_s': round(self.trained_s), 'validation': scores}

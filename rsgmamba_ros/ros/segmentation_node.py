@@ -169,6 +169,8 @@ class SegmentationNode(LifecycleNode):
         except RSGMambaError as error:
             self.diagnostics.failed('bundle.drop.unusable', str(error))
         except Exception as error:  # one bundle is lost; the next may be well
+            if not self.context.ok():
+                return  # interrupted in the middle: there is nobody left to publish to
             self.diagnostics.failed('bundle.drop.internal_error', f'inference: unexpected {error!r}')
 
     def _on_parameters(self, changes: list[Parameter]) -> Any:

@@ -16,7 +16,9 @@ from mcap.records import Channel, Message, Schema
 from mcap.stream_reader import StreamReader
 from rosbags.rosbag1 import Reader as Rosbag1Reader
 from rosbags.rosbag2 import Reader as Rosbag2Reader
+import yaml
 
+from rsgmamba_ros.data.mcap_heads import open_heads
 from rsgmamba_ros.vocabulary.errors import BagError
 
 STORAGE_SUFFIXES = ('.mcap', '.db3')
@@ -47,6 +49,10 @@ class BagFile(Protocol):
 
     def messages(self, topics: set[str]) -> Iterator[tuple[str, str, int, bytes]]:
         """Topic, message type, receive time in nanoseconds and serialised message, in receive order."""
+        ...
+
+    def heads(self, topics: set[str]) -> Iterator[tuple[str, str, int, bytes]]:
+        """The same, but of a message only its beginning need be there."""
         ...
 
 
@@ -136,10 +142,23 @@ class _RosbagsFile:
             for connection, received_ns, raw in self._reader.messages(connections):
                 yield connection.topic, connection.msgtype, received_ns, raw
 
+    def heads(self, topics: set[str]) -> Iterator[tuple[str, str, int, bytes]]:
+        return self.messages(topics)
+
 
 class _Rosbag2(_RosbagsFile):
     def __init__(self, path: Path):
         super().__init__(Rosbag2Reader(path))
+        self._path = path
+
+    def heads(self, topics: set[str]) -> Iterator[tuple[str, str, int, bytes]]:
+        files = [self._path] if self._path.is_file() else [
+            self._path / name for name in _recorded_files(self._path / 'metadata.yaml')]
+        heads = [] if self._reader.compression_mode else [open_heads(file) for file in files]
+        if not heads or None in heads:
+            yield from self.messages(topics)
+        for file in heads if None not in heads else ():
+            yield from file.heads(topics)
 
 
 class _Rosbag1(_RosbagsFile):
@@ -147,6 +166,12 @@ class _Rosbag1(_RosbagsFile):
 
     def __init__(self, path: Path):
         super().__init__(Rosbag1Reader(path))
+
+
+def _recorded_files(metadata: Path) -> list[str]:
+    """Names of the bag's files, in the order in which they were recorded."""
+    information = yaml.safe_load(metadata.read_text(encoding='utf-8'))['rosbag2_bagfile_information']
+    return [Path(name).name for name in information['relative_file_paths']]
 
 
 class _CutOffMcap:
@@ -166,6 +191,9 @@ class _CutOffMcap:
 
     def messages(self, topics: set[str]) -> Iterator[tuple[str, str, int, bytes]]:
         return (message for message in self._records() if message[0] in topics)
+
+    def heads(self, topics: set[str]) -> Iterator[tuple[str, str, int, bytes]]:
+        return self.messages(topics)
 
     def _records(self) -> Iterator[tuple[str, str, int, bytes]]:
         schemas: dict[int, Schema] = {}

@@ -97,11 +97,21 @@ class BagReader:
         Raises:
             BagError: a topic is not in the bag, or carries no images.
         """
+        return self._images(modalities, head_only=False)
+
+    def headers(self, modalities: Mapping[str, Modality | str]) -> Iterator[RecordedImage]:
+        """As `images`, but without payload, which is not even read where the bag's index allows it.
+
+        Decoding such an image is an ImageError.
+        """
+        return self._images(modalities, head_only=True)
+
+    def _images(self, modalities: Mapping[str, Modality | str], *, head_only: bool) -> Iterator[RecordedImage]:
         for name in modalities:
             self.check_topic(name)
-        for topic, message_type, received_ns, raw, ros1 in self._messages(set(modalities)):
+        for topic, message_type, received_ns, raw, ros1 in self._messages(set(modalities), head_only=head_only):
             try:
-                message = parse_image_message(raw, message_type, ros1=ros1)
+                message = parse_image_message(raw, message_type, ros1=ros1, head_only=head_only)
             except ImageError:
                 self.skipped[f'{topic}: no whole message'] += 1
                 continue
@@ -125,9 +135,9 @@ class BagReader:
         for topic, message_type, received_ns, raw, ros1 in self._messages(topics):
             yield topic, message_type, received_ns, bytes(typestore().ros1_to_cdr(raw, message_type)) if ros1 else raw
 
-    def _messages(self, topics: set[str]) -> Iterator[tuple[str, str, int, bytes, bool]]:
+    def _messages(self, topics: set[str], *, head_only: bool = False) -> Iterator[tuple[str, str, int, bytes, bool]]:
         for file in self._files:
-            messages = file.messages(topics)
+            messages = file.heads(topics) if head_only else file.messages(topics)
             while True:
                 try:
                     message = next(messages, None)

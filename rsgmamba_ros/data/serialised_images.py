@@ -18,6 +18,9 @@ IMAGE_TYPE = 'sensor_msgs/msg/Image'
 COMPRESSED_IMAGE_TYPE = 'sensor_msgs/msg/CompressedImage'
 
 
+_NO_DATA = memoryview(b'')
+
+
 @dataclass(frozen=True, slots=True)
 class ImageMessage:
     """The fields of a sensor_msgs/Image or CompressedImage.
@@ -52,13 +55,14 @@ class ImageMessage:
                             is_bigendian=self.is_bigendian, data=self.data)
 
 
-def parse_image_message(raw: bytes, message_type: str, *, ros1: bool = False) -> ImageMessage:
+def parse_image_message(raw: bytes, message_type: str, *, ros1: bool = False, head_only: bool = False) -> ImageMessage:
     """Read the fields of a serialised image message.
 
     Args:
         raw: the message as a bag stores it: CDR with its 4-byte header, or ROS 1's serialisation.
         message_type: `IMAGE_TYPE` or `COMPRESSED_IMAGE_TYPE`.
         ros1: whether it is ROS 1's serialisation.
+        head_only: whether the payload is left out of the result, and may be cut off.
 
     Raises:
         ImageError: the message is cut off, or is no message of this type.
@@ -70,11 +74,14 @@ def parse_image_message(raw: bytes, message_type: str, *, ros1: bool = False) ->
         stamp_ns = fields.uint32() * 1_000_000_000 + fields.uint32()
         frame_id = fields.string()
         if message_type == COMPRESSED_IMAGE_TYPE:
-            return ImageMessage(stamp_ns, frame_id, fields.string(), True, 0, 0, 0, False, fields.payload())
+            encoding = fields.string()
+            data = _NO_DATA if head_only else fields.payload()
+            return ImageMessage(stamp_ns, frame_id, encoding, True, 0, 0, 0, False, data)
         height, width, encoding = fields.uint32(), fields.uint32(), fields.string()
         is_bigendian = fields.uint8() != 0
-        return ImageMessage(stamp_ns, frame_id, encoding, False, height, width, fields.uint32(), is_bigendian,
-                            fields.payload())
+        step = fields.uint32()
+        data = _NO_DATA if head_only else fields.payload()
+        return ImageMessage(stamp_ns, frame_id, encoding, False, height, width, step, is_bigendian, data)
     except (struct.error, IndexError, UnicodeDecodeError) as error:
         raise ImageError(f'{len(raw)} bytes are no {message_type}: {error}') from error
 

@@ -58,7 +58,7 @@ class OnlineEvaluation:
         self._score = ReplayScore(sources.labels) if sources.labels and LABELS in sources.topics.values() else None
         self.findings = Findings(timeline, self._score)
         self._arrived: dict[Modality, dict[int, int]] = {modality: {} for modality in sources.modalities}
-        for image in sources.bag.images(self._topics(*sources.modalities)):
+        for image in sources.bag.headers(self._topics(*sources.modalities)):
             timeline.arrived(image)
             self._arrived[image.modality][image.stamp_ns] = image.received_ns
         self._stamps = {modality: sorted(arrived) for modality, arrived in self._arrived.items()}

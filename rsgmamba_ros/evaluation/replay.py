@@ -135,7 +135,8 @@ class OfflineReplay:
 
     def _images(self) -> Iterator[Image]:
         """The bag's images, decoded where there is a segmenter; ground truth goes to the matcher."""
-        for recorded in self._bag.images(self._topics):
+        read = self._bag.headers if self._segmenter is None else self._bag.images
+        for recorded in read(self._topics):
             self.read_messages += 1
             if self._segmenter is None:
                 yield recorded

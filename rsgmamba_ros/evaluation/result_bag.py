@@ -23,12 +23,15 @@ _PRESENCE = {Presence.PRESENT: 0, Presence.LATE: 1, Presence.MISSING: 2, Presenc
 
 #: JPEG quality of the overlay: it is for looking at, and 30 times smaller than raw.
 _QUALITY = 80
+#: Largest width of the overlay, pixels: beside the exact label map, more of it costs more than the network's tenth.
+_OVERLAY_WIDTH = 480
 
 
 class ResultBag(Observer):
     """Writes /segmentation, /segmentation/overlay/compressed, /segmentation/reliability and /diagnostics.
 
-    Label maps are exact (mono8, compressed by chunk); the overlay is JPEG. Bag time is that of the bundle's release.
+    Label maps are exact (mono8, compressed by chunk); the overlay is JPEG and at most 480 wide. Bag time is that of the
+    bundle's release.
     """
 
     def __init__(self, path: Path, labels: LabelSpace):
@@ -51,7 +54,8 @@ class ResultBag(Observer):
         header = {'stamp_ns': segmentation.stamp_ns, 'received_ns': result.bundle.released_ns,
                   'frame_id': segmentation.frame_id}
         self.writer.write_image('/segmentation', segmentation.label_map, encoding='mono8', **header)
-        painted = overlay(result.bundle.leading_image.pixels, segmentation.label_map, self._labels)
+        image = _at_most(result.bundle.leading_image.pixels, _OVERLAY_WIDTH)
+        painted = overlay(image, segmentation.label_map, self._labels)
         self.writer.write_compressed_image('/segmentation/overlay/compressed', jpeg(painted, quality=_QUALITY),
                                            format='rgb8; jpeg compressed bgr8', **header)
         self._write_reliability(segmentation, released_ns=result.bundle.released_ns)
@@ -89,6 +93,13 @@ class ResultBag(Observer):
             signal_quality=state.signal_quality, presence=_PRESENCE[state.presence], used=state.used,
             causes=list(state.causes), skew_s=math.nan if state.skew_s is None else state.skew_s,
             age_s=math.nan if state.age_s is None else state.age_s)
+
+
+def _at_most(image: np.ndarray, width: int) -> np.ndarray:
+    if image.shape[1] <= width:
+        return image
+    height = max(1, round(image.shape[0] * width / image.shape[1]))
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_NEAREST)
 
 
 def jpeg(rgb: np.ndarray, *, quality: int) -> bytes:

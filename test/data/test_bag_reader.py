@@ -256,3 +256,41 @@ def test_a_modality_without_a_topic_is_an_error_unless_it_is_left_out(tmp_path):
         assert find_topics(bag, auxiliary=DEPTH, named={DEPTH: NONE}) == {'/left': RGB}
         with pytest.raises(BagError, match='no topic is left'):
             find_topics(bag, auxiliary=DEPTH, named={DEPTH: NONE, RGB: NONE})
+
+
+def header_fields(images):
+    return [(image.topic, image.received_ns, image.stamp_ns, image.message.frame_id, image.message.encoding,
+             image.message.height, image.message.width, image.message.step) for image in images]
+
+
+def check_headers(path):
+    with BagReader(path) as bag:
+        with_pixels, headers = list(bag.images(TOPICS)), list(bag.headers(TOPICS))
+    assert header_fields(headers) == header_fields(with_pixels) != []
+    assert not any(image.message.data for image in headers)
+    with pytest.raises(ImageError):
+        headers[0].decode()
+
+
+@pytest.mark.parametrize(('storage', 'compression'), [
+    ('mcap', 'none'), ('mcap', 'storage'), ('mcap', 'message'), ('mcap', 'file'), ('sqlite3', 'none')])
+def test_headers_are_those_of_the_images(tmp_path, storage, compression):
+    check_headers(write_bag(tmp_path / 'bag', storage=storage, compression=compression, count=300))
+
+
+@pytest.mark.parametrize('metadata', [True, False])
+def test_headers_of_split_bags_are_those_of_the_images(tmp_path, metadata):
+    check_headers(split_bag(tmp_path, metadata=metadata))
+
+
+def test_headers_of_ros1_bags_are_those_of_the_images(tmp_path):
+    check_headers(write_ros1_bag(tmp_path / 'old.bag'))
+
+
+def test_headers_come_in_receive_order_even_if_they_were_written_in_another(tmp_path):
+    order = np.random.default_rng(0).permutation(600)
+    with BagWriter(tmp_path / 'bag') as bag:
+        for index in order:
+            bag.write_image(list(TOPICS)[index % 2], depth(0) if index % 2 else COLOURS, frame_id='x' * (index % 700),
+                            encoding='16UC1' if index % 2 else 'rgb8', stamp_ns=int(index), received_ns=int(index // 3))
+    check_headers(tmp_path / 'bag')

@@ -1,0 +1,154 @@
+"""What a replay costs: sync-only against rosbags alone, compressed bags against real time, memory, overhead.
+
+Everything is measured in one run, in turns, on bags that are written first (VGA RGB-D at 30 Hz, 46 MB a second).
+Run: python benchmarks/replay.py [--seconds 20] [--checkpoint FILE_OR_NAME] [--folder SCRATCH] [--json]
+"""
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+import json
+import os
+from pathlib import Path
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from time import perf_counter
+from typing import Any
+
+from rosbags.rosbag2 import Reader
+
+from rsgmamba_ros.data.bag_reader import BagReader
+from rsgmamba_ros.data.bag_sources import Shot, synthetic_shots, write_shots
+from rsgmamba_ros.evaluation.replay_session import ReplayOptions, ReplaySession
+from rsgmamba_ros.network.shipped import checkpoint_path
+from rsgmamba_ros.vocabulary.images import Modality
+
+RATE_HZ, HEIGHT, WIDTH = 30, 480, 640
+ROUNDS = 5
+#: Peak memory of a replay in its own process, and how long it took, without the start of Python.
+_MEASURED = """
+import json, sys
+from pathlib import Path
+from rsgmamba_ros.data.bag_reader import BagReader
+from rsgmamba_ros.evaluation.replay_session import ReplayOptions, ReplaySession
+path, out, checkpoint = (Path(text) if text else None for text in sys.argv[1:4])
+with BagReader(path) as bag:
+    summary = ReplaySession(ReplayOptions(path, out, checkpoint=checkpoint, overwrite=True), bag).run()
+peak_mib = int(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0]) / 1024
+print(json.dumps({'peak_mib': peak_mib, **summary['performance']}))
+"""
+
+
+def write_bag(path: Path, seconds: float, *, compressed: bool = False) -> Path:
+    """A bag of half a second of synthetic scenes, over and over: the size counts, not what is seen."""
+    few = list(synthetic_shots(RATE_HZ // 2, seed=0, rate_hz=RATE_HZ, height=HEIGHT, width=WIDTH,
+                               auxiliary=Modality.DEPTH))
+
+    def shots() -> Iterator[Shot]:
+        for index in range(round(seconds * RATE_HZ)):
+            yield few[index % len(few)]
+
+    write_shots(path, shots(), auxiliary=Modality.DEPTH, rate_hz=RATE_HZ, compressed=compressed)
+    return path
+
+
+def seconds_of(action: Callable[[], object]) -> float:
+    """How long it takes."""
+    start = perf_counter()
+    action()
+    return perf_counter() - start
+
+
+def iterate(path: Path) -> None:
+    """What rosbags alone does with the images that a sync-only replay reads."""
+    with Reader(path) as reader:
+        connections = [c for c in reader.connections if not c.topic.startswith('/labels')]
+        for _ in reader.messages(connections):
+            pass
+
+
+def sync_only(path: Path, out: Path) -> dict[str, Any]:
+    """A sync-only replay; what its summary says of speed."""
+    with BagReader(path) as bag:
+        return ReplaySession(ReplayOptions(path, out, overwrite=True), bag).run()['performance']
+
+
+def compare_with_rosbags(path: Path, out: Path) -> dict[str, float]:
+    """Speed of the sync-only replay as a share of rosbags' own, in turns; the best of some rounds each."""
+    iterate(path)  # once, so that both find the file in memory
+    alone, replayed, whole = [], [], []
+    for _ in range(ROUNDS):
+        alone.append(seconds_of(lambda: iterate(path)))
+        whole.append(seconds_of(lambda: replayed.append(sync_only(path, out)['wall_s'])))
+    return {'rosbags_s': min(alone), 'sync_only_s': min(replayed), 'share': min(alone) / min(replayed),
+            'share_median': statistics.median(a / r for a, r in zip(alone, replayed)),
+            'with_summary_and_report_s': min(whole)}
+
+
+def measure(path: Path, out: Path, checkpoint: Path | None = None, *, threads: int = 0) -> dict[str, float]:
+    """A replay in its own process: peak memory and times."""
+    environment = dict(os.environ, **({'OMP_NUM_THREADS': str(threads)} if threads else {}))
+    done = subprocess.run([sys.executable, '-c', _MEASURED, str(path), str(out), str(checkpoint or '')], check=True,
+                          text=True, capture_output=True, env=environment)
+    return json.loads(done.stdout)
+
+
+def run(folder: Path, seconds: float, checkpoint: Path | None) -> dict[str, Any]:
+    """All measurements, by name."""
+    raw, out = write_bag(folder / 'raw', seconds), folder / 'out'
+    results: dict[str, Any] = {'rosbags': compare_with_rosbags(raw, out), 'memory': measure(raw, out)}
+    shutil.rmtree(raw)
+    longer = write_bag(folder / 'longer', 5 * seconds)
+    results['memory_of_five_times'] = measure(longer, out)
+    shutil.rmtree(longer)
+    compressed = write_bag(folder / 'compressed', seconds, compressed=True)
+    results['compressed'] = measure(compressed, out)
+    shutil.rmtree(compressed)
+    if checkpoint is not None:
+        short = write_bag(folder / 'short', 3)
+        results['full'] = measure(short, out, checkpoint)
+        results['full_one_thread'] = measure(short, out, checkpoint, threads=1)
+    return results
+
+
+def table(results: dict[str, Any]) -> str:
+    """The figures, each with what is asked of it."""
+    alone, memory, longer = results['rosbags'], results['memory'], results['memory_of_five_times']
+    rows = [
+        ('sync-only speed, share of rosbags alone',
+         f'{alone["share"]:.2f} (median of pairs {alone["share_median"]:.2f})', 'at least 0.70'),
+        ('... rosbags alone / sync-only / with report',
+         f'{alone["rosbags_s"]:.2f} / {alone["sync_only_s"]:.2f} / {alone["with_summary_and_report_s"]:.2f} s', ''),
+        ('sync-only on a compressed bag, times real time', f'{results["compressed"]["realtime_factor"]:.0f}',
+         'at least 20'),
+        ('peak memory, bag / bag five times as long', f'{memory["peak_mib"]:.0f} / {longer["peak_mib"]:.0f} MiB',
+         'below 400, the same')]
+    for name in ('full', 'full_one_thread'):
+        if name in results:
+            full = results[name]
+            name = name.replace('full', 'full replay').replace('_', ', ', 1).replace('_', ' ')
+            rows += [(f"{name}: over the network's own time", f'{100 * full["overhead"]:.1f} %', 'at most 10 %'),
+                     ('... peak memory', f'{full["peak_mib"]:.0f} MiB', '')]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    return '\n'.join('  '.join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--seconds', type=float, default=20, help='length of the bag (default: %(default)s)')
+    parser.add_argument('--checkpoint', help='for the full replay: a file, or the name of a shipped network')
+    parser.add_argument('--folder', type=Path, help='where to write the bags (default: a temporary folder)')
+    parser.add_argument('--json', action='store_true', help='print the raw figures')
+    arguments = parser.parse_args()
+    checkpoint = checkpoint_path(arguments.checkpoint, Modality.DEPTH) if arguments.checkpoint else None
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+        results = run(Path(folder), arguments.seconds, checkpoint)
+    print(json.dumps(results, indent=1) if arguments.json else table(results))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,23 @@
+"""The benchmark of the replay runs; its figures are only judged on an idle machine, but memory is the same anywhere."""
+import importlib.util
+
+import pytest
+
+
+@pytest.fixture(scope='module')
+def benchmark(project_root):
+    spec = importlib.util.spec_from_file_location('replay_benchmark', project_root / 'benchmarks' / 'replay.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_figure_is_measured_and_printed(benchmark, tmp_path, monkeypatch):
+    monkeypatch.setattr(benchmark, 'HEIGHT', 120)
+    monkeypatch.setattr(benchmark, 'WIDTH', 160)
+    monkeypatch.setattr(benchmark, 'ROUNDS', 1)
+    results = benchmark.run(tmp_path, 0.5, None)
+    assert results['rosbags']['share'] > 0
+    assert results['compressed']['realtime_factor'] > 0
+    assert max(results[name]['peak_mib'] for name in ('memory', 'memory_of_five_times')) < 400
+    assert 'share of rosbags alone' in benchmark.table(results)

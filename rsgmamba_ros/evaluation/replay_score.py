@@ -16,14 +16,18 @@ from rsgmamba_ros.vocabulary.labels import LabelSpace
 class ReplayScore(Observer):
     """Adds up the confusion matrix of a replay.
 
+    Args:
+        has_truth: whether label images are to be expected; one that is not there is then counted.
+
     Attributes:
         confusion: over all labelled bundles.
         miou: of each bundle, in order; NaN where there is no ground truth.
         unlabelled: bundles that could not be scored, counted by cause.
     """
 
-    def __init__(self, labels: LabelSpace):
+    def __init__(self, labels: LabelSpace, *, has_truth: bool = True):
         self.labels = labels
+        self._has_truth = has_truth
         self.confusion = ConfusionMatrix(len(labels), ignore_index=labels.ignore_index)
         self.miou: list[float] = []
         self.unlabelled: Counter[str] = Counter()
@@ -36,7 +40,8 @@ class ReplayScore(Observer):
         if result.segmentation is None:
             return math.nan
         if result.label_map is None:
-            self.unlabelled['no label image with this stamp'] += 1
+            if self._has_truth:
+                self.unlabelled['no label image with this stamp'] += 1
             return math.nan
         predicted, truth = result.segmentation.label_map, result.label_map
         if truth.shape != predicted.shape:

@@ -150,7 +150,8 @@ class ReplaySession:
             from rsgmamba_ros.evaluation.result_bag import ResultBag
 
             labels = self.segmenter.labels
-            score = ReplayScore(labels)
+            has_truth = self.options.labels_folder is not None or LABELS in self.sources.topics.values()
+            score = ReplayScore(labels, has_truth=has_truth)
             pictures = PictureCollector(labels, score, duration_s=self.sources.duration_s)
             self.findings.score, self.findings.pictures = score, pictures
             observers += [score, pictures]

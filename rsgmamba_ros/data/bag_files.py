@@ -18,7 +18,7 @@ from rosbags.rosbag1 import Reader as Rosbag1Reader
 from rosbags.rosbag2 import Reader as Rosbag2Reader
 import yaml
 
-from rsgmamba_ros.data.mcap_heads import open_heads
+from rsgmamba_ros.data.message_heads import open_heads
 from rsgmamba_ros.vocabulary.errors import BagError
 
 STORAGE_SUFFIXES = ('.mcap', '.db3')

@@ -287,9 +287,10 @@ def test_headers_of_ros1_bags_are_those_of_the_images(tmp_path):
     check_headers(write_ros1_bag(tmp_path / 'old.bag'))
 
 
-def test_headers_come_in_receive_order_even_if_they_were_written_in_another(tmp_path):
+@pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
+def test_headers_come_in_receive_order_even_if_they_were_written_in_another(tmp_path, storage):
     order = np.random.default_rng(0).permutation(600)
-    with BagWriter(tmp_path / 'bag') as bag:
+    with BagWriter(tmp_path / 'bag', storage=storage) as bag:
         for index in order:
             bag.write_image(list(TOPICS)[index % 2], depth(0) if index % 2 else COLOURS, frame_id='x' * (index % 700),
                             encoding='16UC1' if index % 2 else 'rgb8', stamp_ns=int(index), received_ns=int(index // 3))

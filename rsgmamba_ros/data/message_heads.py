@@ -1,15 +1,17 @@
-"""The first bytes of every message of an MCAP file, by its index: a study of stamps need not read the pixels.
+"""The first bytes of every message of a bag's file, by its index: a study of stamps need not read the pixels.
 
-Only for files with an index and without compression, which is what rosbag2 writes by default.
+Only for what rosbag2 writes by default: MCAP with an index and without compression, and SQLite.
 """
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 import os
 from pathlib import Path
 import struct
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
+import apsw
 from mcap.exceptions import McapError
 from mcap.reader import make_reader
 from mcap.records import ChunkIndex
@@ -25,6 +27,48 @@ _MESSAGE_START = struct.Struct('<BQHIQQ')  #: opcode, length, channel, sequence,
 _ENTRY = np.dtype([('time_ns', '<u8'), ('offset', '<u8')])
 
 
+class MessageHeads(Protocol):
+    """A file of which the beginning of each message can be had."""
+
+    def heads(self, topics: set[str]) -> Iterator[tuple[str, str, int, bytes]]:
+        """Topic, message type, receive time in nanoseconds, and the message or the beginning of it, in that order."""
+        ...
+
+
+def open_heads(path: Path) -> MessageHeads | None:
+    """The heads of a file, None if they cannot be had without the rest."""
+    if path.suffix == '.db3':
+        return SqliteHeads(path)
+    return _open_mcap(path) if path.suffix == '.mcap' else None
+
+
+class SqliteHeads:
+    """The messages of an SQLite file: blobs are opened, not fetched, which skips the pages that they go on on."""
+
+    def __init__(self, path: Path):
+        self._path = path
+
+    def heads(self, topics: set[str]) -> Iterator[tuple[str, str, int, bytes]]:
+        """See `MessageHeads`."""
+        flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+        with closing(apsw.Connection(f'file:{self._path}?immutable=1', flags=flags)) as connection:
+            kinds = {row: (name, message_type)
+                     for row, name, message_type in connection.execute('SELECT id, name, type FROM topics')
+                     if name in topics}
+            blob = None
+            for row, topic, time_ns in connection.execute('SELECT id, topic_id, timestamp FROM messages '
+                                                          'ORDER BY timestamp, id'):
+                if topic not in kinds:
+                    continue
+                if blob is None:
+                    blob = connection.blob_open('main', 'messages', 'data', row, False)
+                else:
+                    blob.reopen(row)
+                yield *kinds[topic], time_ns, blob.read(min(HEAD_BYTES, blob.length()))
+            if blob is not None:
+                blob.close()
+
+
 class McapHeads:
     """The messages of a file in order of their log time, each as far as its first `HEAD_BYTES` bytes."""
 
@@ -35,7 +79,7 @@ class McapHeads:
                        for channel in summary.channels.values() if channel.schema_id in summary.schemas}
 
     def heads(self, topics: set[str]) -> Iterator[tuple[str, str, int, bytes]]:
-        """Topic, message type, log time in nanoseconds, and the message or the beginning of it."""
+        """See `MessageHeads`."""
         channels = {channel: kind for channel, kind in self._types.items() if kind[0] in topics}
         with self._path.open('rb', buffering=0) as file:
             for position, time_ns in self._positions(file, set(channels)):
@@ -54,10 +98,8 @@ class McapHeads:
             yield int(merged['offset'][index]), int(merged['time_ns'][index])
 
 
-def open_heads(path: Path) -> McapHeads | None:
-    """The heads of a file, None if it is no uncompressed MCAP with an index."""
-    if path.suffix != '.mcap':
-        return None
+def _open_mcap(path: Path) -> McapHeads | None:
+    """None if the file has no index or is compressed."""
     try:
         with path.open('rb') as stream:
             summary = make_reader(stream).get_summary()

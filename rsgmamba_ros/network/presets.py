@@ -49,15 +49,3 @@ def create_network(preset: str, *, classes: int, **overrides: Any) -> RSGMamba:
     except TypeError as error:
         raise ConfigError(f'preset {preset!r}: {error}') from error
     return RSGMamba(config)
-
-
-def count_parameters(network: RSGMamba) -> dict[str, int]:
-    """Parameters of the whole network and of its parts; RSGMB without LCGM, reliability head apart."""
-    parts = {'parameters': 0, 'encoder': 0, 'rsgmb': 0, 'lcgm': 0, 'decoder': 0, 'reliability_head': 0}
-    for name, parameter in network.named_parameters():
-        part, *rest = name.split('.')
-        if part == 'fusion':
-            part = 'lcgm' if rest[1] in ('lcgm', 'merge') else 'rsgmb'
-        parts[part] += parameter.numel()
-        parts['parameters'] += parameter.numel()
-    return parts

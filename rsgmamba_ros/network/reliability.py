@@ -8,6 +8,7 @@ B batch, C channels, H, W map. Runs in float32 whatever the network's precision 
 """
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -141,18 +142,20 @@ class ReliabilityHead(nn.Module):
         Returns:
             For each available modality (B,), float32: the logit of its reliability.
         """
-        with torch.autocast(device_type=next(iter(images.values())).device.type, enabled=False):
+        device_type = next(iter(images.values())).device.type
+        with (torch.autocast(device_type, enabled=False) if torch.amp.is_autocast_available(device_type)
+              else nullcontext()):
             features = {modality: [stage.float() for stage in stages] for modality, stages in features.items()}
             correlated = self._correlate(features)
-            logits = {}
-            for modality, image in images.items():
-                alone = torch.cat((self.images[modality](image.float()), self.features[modality](features[modality])),
-                                  dim=-1)
-                hidden = self.alone[modality](alone)
-                if correlated is not None:
-                    hidden = hidden + self.together[modality](correlated)
-                logits[modality] = self.output[modality](F.gelu(hidden)).squeeze(-1)
-            return logits
+            return {modality: self._logit(modality, image.float(), features[modality], correlated)
+                    for modality, image in images.items()}
+
+    def _logit(self, modality: int, image: Tensor, features: list[Tensor], correlated: Tensor | None) -> Tensor:
+        alone = torch.cat((self.images[modality](image), self.features[modality](features)), dim=-1)
+        hidden = self.alone[modality](alone)
+        if correlated is not None:
+            hidden = hidden + self.together[modality](correlated)
+        return self.output[modality](F.gelu(hidden)).squeeze(-1)
 
     def _correlate(self, features: dict[int, list[Tensor]]) -> Tensor | None:
         if len(features) < 2:

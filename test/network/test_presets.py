@@ -2,7 +2,8 @@
 import pytest
 import torch
 
-from rsgmamba_ros.network.presets import count_parameters, create_network
+from rsgmamba_ros.network.accounting import count_parameters
+from rsgmamba_ros.network.presets import create_network
 from rsgmamba_ros.vocabulary.errors import ConfigError
 
 

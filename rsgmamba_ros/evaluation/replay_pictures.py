@@ -57,10 +57,11 @@ class PictureCollector(Observer):
     def _panel(self, result: ReplayedBundle, score: float) -> Panel:
         leading, segmentation = result.bundle.leading_image.pixels, result.segmentation
         pictures = {str(modality): self._picture(result.bundle.image(modality)) for modality in result.bundle.slots}
-        pictures['labels'] = _shrunk(overlay(leading, segmentation.label_map, self._labels, alpha=0.6))
+        base = _shrink(leading)
+        pictures['labels'] = _encode(overlay(base, segmentation.label_map, self._labels, alpha=0.6))
         if result.label_map is not None and result.label_map.shape == leading.shape[:2]:
             truth = np.minimum(result.label_map, 255).astype(np.uint8)
-            pictures['ground truth'] = _shrunk(overlay(leading, truth, self._labels, alpha=0.6))
+            pictures['ground truth'] = _encode(overlay(base, truth, self._labels, alpha=0.6))
         states = [f'{modality} {state.reliability:.2f}' + (f' ({", ".join(state.causes)})' if state.causes else '')
                   for modality, state in segmentation.reliability.items()]
         return Panel(result.time_s, score, 'reliability: ' + ', '.join(states), pictures)
@@ -68,22 +69,29 @@ class PictureCollector(Observer):
     def _picture(self, image: StampedImage | None) -> bytes:
         if image is None:
             return b''
-        return _shrunk(image.pixels if image.modality is Modality.RGB else false_colours(image))
+        small = _shrink(image.pixels)
+        return _encode(small if image.modality is Modality.RGB else false_colours(small, image.modality))
 
 
-def false_colours(image: StampedImage) -> np.ndarray:
+def false_colours(pixels: np.ndarray, modality: Modality) -> np.ndarray:
     """Depth or thermal pixels in colours, near or cold to far or hot, (H, W, 3) uint8 RGB; black where invalid."""
-    values = image.pixels.astype(np.float32)
-    valid = np.isfinite(values) & ((values > 0) | (image.modality is Modality.THERMAL))
+    values = pixels.astype(np.float32)
+    valid = np.isfinite(values) & ((values > 0) | (modality is Modality.THERMAL))
     if not valid.any():
         return np.zeros((*values.shape, 3), np.uint8)
     low, high = np.percentile(values[valid], (1, 99))
     stretched = np.clip((np.where(valid, values, low) - low) / max(high - low, 1e-6) * 255, 0, 255).astype(np.uint8)
-    coloured = cv2.cvtColor(cv2.applyColorMap(stretched, _COLOURS[image.modality]), cv2.COLOR_BGR2RGB)
+    coloured = cv2.cvtColor(cv2.applyColorMap(stretched, _COLOURS[modality]), cv2.COLOR_BGR2RGB)
     coloured[~valid] = 0
     return coloured
 
 
-def _shrunk(rgb: np.ndarray) -> bytes:
-    height = max(1, round(rgb.shape[0] * _WIDTH / rgb.shape[1]))
-    return jpeg(cv2.resize(rgb, (_WIDTH, height), interpolation=cv2.INTER_AREA), quality=_QUALITY)
+def _shrink(pixels: np.ndarray) -> np.ndarray:
+    # Nearest for measurements: between two depths there is nothing.
+    height = max(1, round(pixels.shape[0] * _WIDTH / pixels.shape[1]))
+    interpolation = cv2.INTER_AREA if pixels.ndim == 3 else cv2.INTER_NEAREST
+    return cv2.resize(pixels, (_WIDTH, height), interpolation=interpolation)
+
+
+def _encode(rgb: np.ndarray) -> bytes:
+    return jpeg(rgb, quality=_QUALITY)

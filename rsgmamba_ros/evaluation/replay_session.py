@@ -119,13 +119,13 @@ class ReplaySession:
                 ended_by = 'interrupted'
         except BagError as caught:
             error, ended_by = caught, str(caught)
-        wall_s = perf_counter() - start
         self._log.close()
         try:
             if self._results:
                 self._results.close()
         except BagError as caught:  # a full disk must not keep the rest from being written
-            error = error or caught
+            error, ended_by = error or caught, str(error or caught)
+        wall_s = perf_counter() - start
         summary = self._write(ended_by, wall_s)
         if error:
             raise error

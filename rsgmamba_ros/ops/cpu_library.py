@@ -21,7 +21,7 @@ from rsgmamba_ros.vocabulary.errors import BackendUnavailableError
 
 FOLDER = Path(__file__).parent
 HEADERS = ('cpu_vectors.hpp', 'selective_scan_cpp.hpp')
-SOURCES = ('selective_scan_cpp.cpp', 'selective_scan_cpp_backward.cpp', 'cpu_layers.cpp')
+SOURCES = ('selective_scan_cpp.cpp', 'selective_scan_cpp_backward.cpp', 'cpu_layers.cpp', 'cpu_decision.cpp')
 FLAGS = ('-O3', '-march=native', '-std=c++17', '-fPIC', '-fopenmp', '-Wno-ignored-attributes')
 
 _P, _I, _N = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64
@@ -31,6 +31,7 @@ SIGNATURES = {
     'layer_norm': (_I, *[_P] * 6, _N, _N, ctypes.c_float, _I),
     'depthwise_silu': (_I, _P, _N, _P, _P, _N, _N, _N, _N, _I),
     'gelu_in_place': (_I, _P, _N, _I),
+    'decide': (_P, *[_N] * 5, _P, _P, _I),
 }
 
 

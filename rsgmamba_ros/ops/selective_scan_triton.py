@@ -78,7 +78,8 @@ def _differentiate(ctx, dy: Tensor) -> tuple[Tensor | None, ...]:
     with torch.enable_grad():
         tensors = [tensor.detach().requires_grad_() for tensor in ctx.saved_tensors]
         output = selective_scan_chunked.selective_scan(*tensors, ctx.softplus)
-        return *torch.autograd.grad(output, tensors, dy), None
+        # Of one step, A has no gradient.
+        return *torch.autograd.grad(output, tensors, dy, allow_unused=True), None
 
 
 _scan.register_autograd(_differentiate, setup_context=_remember)

@@ -63,8 +63,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _inputs(checkpoint: Checkpoint, config: PreprocessingConfig, data: str, count: int) -> list[Tensor]:
     modalities = (Modality.RGB, checkpoint.auxiliary)
-    dataset = open_dataset(data, auxiliary=checkpoint.auxiliary, names=None if data == 'synthetic' else
-                           checkpoint.labels.names)
+    dataset = open_dataset(data, auxiliary=checkpoint.auxiliary)  # of any classes: only the images are used
     indices = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int).tolist()
     samples = (dataset[index] for index in indices)
     return [stack_inputs({modalities[0]: sample.rgb, modalities[1]: sample.auxiliary}, config,

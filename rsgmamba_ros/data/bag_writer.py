@@ -28,18 +28,6 @@ RESERVE = 32 * 2**20
 _CHECK_INTERVAL = 4 * 2**20
 
 
-def check_space(path: Path) -> None:
-    """Check that there is room on the disk of a bag.
-
-    Raises:
-        BagError: no more than the reserve is left.
-    """
-    free = shutil.disk_usage(path).free
-    if free < RESERVE:
-        raise BagError(f'the disk of {path} is full: {free / 2**20:.0f} MiB are left, and {RESERVE >> 20} MiB are kept '
-                       'free')
-
-
 class BagWriter:
     """A bag being written. A context manager; leaving it through an exception keeps what was written.
 
@@ -47,18 +35,14 @@ class BagWriter:
         path: folder to create.
         storage: one of `STORAGES`.
         compression: one of `COMPRESSIONS`.
-        watches_space: whether to end the bag in time; without, the caller asks `check_space` before each piece of work
-            whose results will have to find room here.
 
     Raises:
         BagError: the folder exists or cannot be made; later, when the disk runs full: the bag is then complete up to
             that point (or, where the system gave no warning, readable by `BagReader` up to its last chunk).
     """
 
-    def __init__(self, path: str | Path, *, storage: str = 'mcap', compression: str = 'none',
-                 watches_space: bool = True):
+    def __init__(self, path: str | Path, *, storage: str = 'mcap', compression: str = 'none'):
         self.path = Path(path)
-        self._watches_space = watches_space
         self.count = 0
         self._unchecked_bytes = 0
         self._connections: dict[str, Connection] = {}
@@ -69,7 +53,7 @@ class BagWriter:
             self._writer.open()
         except (WriterError, OSError, sqlite3.Error) as error:
             raise BagError(f'cannot write the bag {self.path}: {error}') from error
-        self._end_if_full()
+        self._check_space()
 
     @property
     def types(self) -> Typestore:
@@ -135,7 +119,7 @@ class BagWriter:
         self._unchecked_bytes += len(data)
         if self._unchecked_bytes >= _CHECK_INTERVAL:
             self._unchecked_bytes = 0
-            self._end_if_full()
+            self._check_space()
             self._guarded(self._commit)
         self.add_topic(topic, message_type)
         self._guarded(lambda: self._writer.write(self._connections[topic], received_ns, data))
@@ -147,14 +131,12 @@ class BagWriter:
             self._connections[topic] = self._guarded(
                 lambda: self._writer.add_connection(topic, message_type, typestore=self.types))
 
-    def _end_if_full(self) -> None:
-        if not self._watches_space:
-            return
-        try:
-            check_space(self.path)
-        except BagError as error:
+    def _check_space(self) -> None:
+        free = shutil.disk_usage(self.path).free
+        if free < RESERVE:
             self.close()
-            raise BagError(f'{error}; the bag holds the {self.count} messages before that') from error
+            raise BagError(f'the disk of {self.path} is full: {free / 2**20:.0f} MiB are left, and {RESERVE >> 20} MiB '
+                           f'are kept free; the bag holds the {self.count} messages before that')
 
     def _commit(self) -> None:
         """Make rosbags' one long SQLite transaction several, so that an abort keeps those that are over."""

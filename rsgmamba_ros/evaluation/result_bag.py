@@ -7,9 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from rsgmamba_ros.data.bag_writer import BagWriter, check_space
+from rsgmamba_ros.data.bag_writer import BagWriter
 from rsgmamba_ros.evaluation.replay import Observer, ReplayedBundle
-from rsgmamba_ros.evaluation.worker import Worker
 from rsgmamba_ros.pipeline.health_report import HealthLevel, HealthReport
 from rsgmamba_ros.pipeline.postprocessing import overlay
 from rsgmamba_ros.vocabulary.images import Modality, Presence
@@ -36,38 +35,22 @@ class ResultBag(Observer):
     """
 
     def __init__(self, path: Path, labels: LabelSpace):
-        # The space is looked at before a result is taken on: those that wait for the worker find room in the reserve.
-        self.writer = BagWriter(path, compression='storage', watches_space=False)
+        self.writer = BagWriter(path, compression='storage')
         self._labels = labels
-        # Painting and compressing go on while the network is at its next image.
-        self._worker = Worker()
 
     def close(self) -> None:
-        """End the bag.
-
-        Raises:
-            BagError: a result could not be written; the bag can be read up to about there.
-        """
-        try:
-            self._worker.finish()
-        finally:
-            self.writer.close()
+        """End the bag."""
+        self.writer.close()
 
     def segmented(self, result: ReplayedBundle) -> None:
-        """Have a result written.
+        """Write a result.
 
         Raises:
-            BagError: the disk is full; the results before this one are written. Or an earlier one could not be.
+            BagError: the disk is full; the bag is whole up to there.
         """
-        if result.segmentation is not None:
-            check_space(self.writer.path)
-            self._worker.submit(lambda: self._write(result, result.segmentation))
-
-    def write_health(self, report: HealthReport, now_ns: int) -> None:
-        """Have a health report written, as the node's /diagnostics."""
-        self._worker.submit(lambda: self._write_health(report, now_ns))
-
-    def _write(self, result: ReplayedBundle, segmentation: Segmentation) -> None:
+        segmentation = result.segmentation
+        if segmentation is None:
+            return
         header = {'stamp_ns': segmentation.stamp_ns, 'received_ns': result.bundle.released_ns,
                   'frame_id': segmentation.frame_id}
         self.writer.write_image('/segmentation', segmentation.label_map, encoding='mono8', **header)
@@ -77,7 +60,8 @@ class ResultBag(Observer):
                                            format='rgb8; jpeg compressed bgr8', **header)
         self._write_reliability(segmentation, released_ns=result.bundle.released_ns)
 
-    def _write_health(self, report: HealthReport, now_ns: int) -> None:
+    def write_health(self, report: HealthReport, now_ns: int) -> None:
+        """Write a health report, as the node's /diagnostics."""
         types = self.writer.types.types
         sources: dict[str, dict[str, object]] = {name: {'images': one.images, 'rate_hz': f'{one.rate_hz:.2f}'}
                                                  for name, one in report.inputs.items()}

@@ -1,10 +1,14 @@
-"""Work that need not be waited for: done on one thread, in order, while the network runs on."""
+"""Work beside the network's, on threads of their own and in order: what comes before it, and what comes after it."""
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from queue import Queue
 from threading import Thread
-from typing import Any
+from typing import Any, TypeVar
+
+Item, Result = TypeVar('Item'), TypeVar('Result')
 
 #: Tasks that may wait: enough for the next image to be segmented meanwhile, and few enough to hold in memory.
 _WAITING = 4
@@ -57,3 +61,21 @@ class Worker:
                 task()
             except BaseException as error:  # it is raised where the work was ordered
                 self._error, failed = error, True
+
+
+def call_ahead(function: Callable[[Item], Result], items: Iterable[Item], *, limit: int) -> Iterator[Result]:
+    """The results of a function, in the order of the items; up to `limit` are worked out before they are wanted.
+
+    The items are taken on the caller's thread: an SQLite bag may be read on no other.
+
+    Raises:
+        whatever the function raises, where its result would have been.
+    """
+    with ThreadPoolExecutor(1, 'call ahead') as pool:
+        pending: deque[Future[Result]] = deque()
+        for item in items:
+            pending.append(pool.submit(function, item))
+            if len(pending) > limit:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()

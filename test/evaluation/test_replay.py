@@ -317,9 +317,9 @@ def test_a_bad_argument_is_one_line_and_status_1(bag, checkpoint, tmp_path, caps
 
 
 def test_a_full_disk_ends_the_replay_and_what_was_written_is_readable(bag, checkpoint, tmp_path):
-    free = iter([10**9] * 8 + [10**7] * 100)
+    free = iter([10**9] + [10**7] * 100)
     usage = patch.object(bag_writer.shutil, 'disk_usage', lambda path: type('Usage', (), {'free': next(free)}))
-    with usage, pytest.raises(BagError, match='is full'):
+    with usage, patch.object(bag_writer, '_CHECK_INTERVAL', 20_000), pytest.raises(BagError, match='is full'):
         replay(bag, tmp_path, checkpoint)
     summary = json.loads((tmp_path / 'summary.json').read_text())
     assert not summary['complete']

@@ -4,6 +4,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from rsgmamba_ros.network import efficientnet
 from rsgmamba_ros.network.fusion import FusionConfig
 from rsgmamba_ros.network.reliability import CorrelationConfig
 from rsgmamba_ros.network.rsgmamba import RSGMamba, RSGMambaConfig
@@ -11,6 +12,8 @@ from rsgmamba_ros.vocabulary.errors import ConfigError
 
 #: Strides 4, 8 and 16: shifts of up to 16 image pixels.
 CORRELATION = CorrelationConfig(stages=(0, 1, 2), radius=1)
+#: Besides, magnitudes, and shifts of 2 and 4 image pixels in the image itself.
+FINE_CORRELATION = CorrelationConfig(stages=(0, 1, 2), radius=1, rectified=True, image_radius=2)
 
 #: The class count in here is a place holder: `create_network` sets it.
 PRESETS: dict[str, RSGMambaConfig] = {
@@ -19,6 +22,11 @@ PRESETS: dict[str, RSGMambaConfig] = {
         classes=40, dims=(32, 64, 128, 256), depths=(1, 1, 3, 1), mlp_ratio=2.0, drop_path=0.05,
         fusion_size=FusionConfig(states=1, ratio=1.0, rank=8, gate_reduction=4),
         correlation=CORRELATION, decoder_width=64, decoder_mlp_ratio=2.0),
+    # 4.7M with EfficientNet-Lite0 as encoder: where there are no VMamba weights, a start from ImageNet all the same.
+    'lite': RSGMambaConfig(
+        classes=40, encoder='efficientnet_lite0', dims=efficientnet.DIMS,
+        fusion_size=FusionConfig(states=1, ratio=1.0, rank=8, gate_reduction=4),
+        correlation=FINE_CORRELATION, decoder_width=64, decoder_mlp_ratio=2.0),
     # About 15M.
     'small': RSGMambaConfig(
         classes=40, dims=(64, 128, 256, 512), depths=(2, 2, 6, 2), mlp_ratio=3.0, drop_path=0.1,

@@ -30,10 +30,14 @@ class CorrelationConfig:
     Attributes:
         stages: of the encoder whose maps are correlated.
         radius: greatest shift, pixels of the stage's map.
+        rectified: whether magnitudes are compared: an edge that is bright to dark may be near to far or far to near.
+        image_radius: greatest shift at which the small convolutions' maps at stride 2 are compared, 0 for not at all.
     """
 
     stages: tuple[int, ...] = (0, 1)
     radius: int = 2
+    rectified: bool = False
+    image_radius: int = 0
 
 
 def pooled_statistics(maps: Tensor) -> Tensor:
@@ -62,14 +66,15 @@ class ImageStatistics(nn.Module):
             nn.Conv2d(before, after, 3, stride=2, padding=1) for before, after in zip(channels, channels[1:]))
         self.size = 4 * sum(STATISTICS_CHANNELS)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W), normalised -> (B, size)."""
-        maps, statistics = images, []
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 3, H, W), normalised -> statistics (B, size), and the first maps, (B, C, H / 2, W / 2)."""
+        maps, statistics, first = images, [], None
         for convolution in self.convolutions:
             maps = convolution(maps)
             statistics.append(pooled_statistics(maps))
             maps = F.gelu(maps)
-        return torch.cat(statistics, dim=-1)
+            first = maps if first is None else first
+        return torch.cat(statistics, dim=-1), first
 
 
 class FeatureStatistics(nn.Module):
@@ -92,9 +97,9 @@ class FeatureStatistics(nn.Module):
 class ShiftedCorrelation(nn.Module):
     """Correlation of two modalities' structure at all shifts up to `radius` pixels, per channel."""
 
-    def __init__(self, dim: int, radius: int):
+    def __init__(self, dim: int, radius: int, *, rectified: bool):
         super().__init__()
-        self.radius = radius
+        self.radius, self.rectified = radius, rectified
         self.rgb = nn.Linear(dim, CORRELATION_CHANNELS)
         self.auxiliary = nn.Linear(dim, CORRELATION_CHANNELS)
         self.size = CORRELATION_CHANNELS * (2 * radius + 1) ** 2
@@ -109,9 +114,9 @@ class ShiftedCorrelation(nn.Module):
                         for dy in shifts for dx in shifts]
         return torch.cat(correlations, dim=-1)
 
-    @staticmethod
-    def _standardise(maps: Tensor) -> Tensor:
+    def _standardise(self, maps: Tensor) -> Tensor:
         maps = maps.permute(0, 3, 1, 2).contiguous()
+        maps = maps.abs() if self.rectified else maps
         mean, variance = _moments(maps, (2, 3))
         return (maps - mean[:, :, None, None]) * (variance + FLOOR ** 2).rsqrt()[:, :, None, None]
 
@@ -125,7 +130,12 @@ class ReliabilityHead(nn.Module):
         self.features = nn.ModuleList(FeatureStatistics(dims) for _ in range(modalities))
         self.correlated_stages = correlation.stages
         self.correlations = nn.ModuleList(
-            ShiftedCorrelation(dims[stage], correlation.radius) for stage in correlation.stages)
+            ShiftedCorrelation(dims[stage], correlation.radius, rectified=correlation.rectified)
+            for stage in correlation.stages)
+        self.compares_images = correlation.image_radius > 0
+        if self.compares_images:
+            self.correlations.append(ShiftedCorrelation(
+                STATISTICS_CHANNELS[0], correlation.image_radius, rectified=correlation.rectified))
         alone = self.images[0].size + self.features[0].size
         together = sum(correlation.size for correlation in self.correlations)
         self.alone = nn.ModuleList(nn.Linear(alone, HIDDEN) for _ in range(modalities))
@@ -146,19 +156,22 @@ class ReliabilityHead(nn.Module):
         with (torch.autocast(device_type, enabled=False) if torch.amp.is_autocast_available(device_type)
               else nullcontext()):
             features = {modality: [stage.float() for stage in stages] for modality, stages in features.items()}
-            correlated = self._correlate(features)
-            return {modality: self._logit(modality, image.float(), features[modality], correlated)
-                    for modality, image in images.items()}
+            seen = {modality: self.images[modality](image.float()) for modality, image in images.items()}
+            correlated = self._correlate(features, {modality: maps for modality, (_, maps) in seen.items()})
+            return {modality: self._logit(modality, statistics, features[modality], correlated)
+                    for modality, (statistics, _) in seen.items()}
 
-    def _logit(self, modality: int, image: Tensor, features: list[Tensor], correlated: Tensor | None) -> Tensor:
-        alone = torch.cat((self.images[modality](image), self.features[modality](features)), dim=-1)
+    def _logit(self, modality: int, statistics: Tensor, features: list[Tensor], correlated: Tensor | None) -> Tensor:
+        alone = torch.cat((statistics, self.features[modality](features)), dim=-1)
         hidden = self.alone[modality](alone)
         if correlated is not None:
             hidden = hidden + self.together[modality](correlated)
         return self.output[modality](F.gelu(hidden)).squeeze(-1)
 
-    def _correlate(self, features: dict[int, list[Tensor]]) -> Tensor | None:
+    def _correlate(self, features: dict[int, list[Tensor]], maps: dict[int, Tensor]) -> Tensor | None:
         if len(features) < 2:
             return None
-        return torch.cat([correlation(features[0][stage], features[1][stage])
-                          for stage, correlation in zip(self.correlated_stages, self.correlations)], dim=-1)
+        pairs = [(features[0][stage], features[1][stage]) for stage in self.correlated_stages]
+        if self.compares_images:
+            pairs.append((maps[0].permute(0, 2, 3, 1), maps[1].permute(0, 2, 3, 1)))
+        return torch.cat([correlation(*pair) for pair, correlation in zip(pairs, self.correlations)], dim=-1)

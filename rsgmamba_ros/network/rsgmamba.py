@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn, Tensor
 
+from rsgmamba_ros.network import efficientnet
 from rsgmamba_ros.network.decoder import Decoder, upsample_logits
 from rsgmamba_ros.network.encoder import STRIDES, VMambaEncoder
 from rsgmamba_ros.network.fusion import FusionConfig, FUSIONS
@@ -34,6 +35,7 @@ class RSGMambaConfig:
     Attributes:
         classes: K.
         fusion: a key of `rsgmamba_ros.network.fusion.FUSIONS`.
+        encoder: a key of `ENCODERS`.
         dims: channels of the encoder's stages.
         depths: blocks of the encoder's stages.
         states: N of the scans in encoder and decoder.
@@ -48,6 +50,7 @@ class RSGMambaConfig:
 
     classes: int
     fusion: str = 'rsgmb'
+    encoder: str = 'vmamba'
     dims: tuple[int, ...] = (96, 192, 384, 768)
     depths: tuple[int, ...] = (2, 2, 8, 2)
     states: int = 1
@@ -62,10 +65,29 @@ class RSGMambaConfig:
     def __post_init__(self) -> None:
         if self.fusion not in FUSIONS:
             raise ConfigError(f'unknown fusion {self.fusion!r}; known: {sorted(FUSIONS)}')
+        if self.encoder not in ENCODERS:
+            raise ConfigError(f'unknown encoder {self.encoder!r}; known: {sorted(ENCODERS)}')
+        if self.encoder == 'efficientnet_lite0' and tuple(self.dims) != efficientnet.DIMS:
+            raise ConfigError(f'the encoder efficientnet_lite0 has the dims {efficientnet.DIMS}, got {self.dims}')
         if not 1 <= self.classes <= 255:
             raise ConfigError(f'a network has 1 to 255 classes, got {self.classes}')
         if len(self.dims) != len(STRIDES) or len(self.depths) != len(STRIDES):
             raise ConfigError(f'dims and depths have {len(STRIDES)} entries, got {self.dims} and {self.depths}')
+
+
+def build_vmamba(config: RSGMambaConfig) -> nn.Module:
+    """VMamba's encoder; its ImageNet weights fit the preset `base`."""
+    return VMambaEncoder(config.dims, config.depths, states=config.states, ratio=config.ssm_ratio,
+                         mlp_ratio=config.mlp_ratio, drop_path=config.drop_path)
+
+
+def build_efficientnet_lite0(config: RSGMambaConfig) -> nn.Module:
+    """A small convolutional encoder, see `network.efficientnet`; depths and ratios of the config mean nothing to it."""
+    return efficientnet.EfficientNetLiteEncoder()
+
+
+#: Each gives one map a stage at `STRIDES`, channels last and normalised, of the config's dims.
+ENCODERS = {'vmamba': build_vmamba, 'efficientnet_lite0': build_efficientnet_lite0}
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,11 +129,8 @@ class RSGMamba(nn.Module):
         self.config = config
         kind = FUSIONS[config.fusion]
         self.modalities = kind.modalities
-        self.encoder = VMambaEncoder(
-            config.dims, config.depths, states=config.states, ratio=config.ssm_ratio, mlp_ratio=config.mlp_ratio,
-            drop_path=config.drop_path)
-        self.fusion = nn.ModuleList(
-            kind.build(dim, len(kind.modalities), config.fusion_size) for dim in config.dims)
+        self.encoder = ENCODERS[config.encoder](config)
+        self.fusion = nn.ModuleList(kind.stage(dim, config.fusion_size) for dim in config.dims)
         self.decoder = Decoder(config.dims, width=config.decoder_width, classes=config.classes, states=config.states,
                                mlp_ratio=config.decoder_mlp_ratio)
         self.apply(_initialise)
@@ -129,35 +148,52 @@ class RSGMamba(nn.Module):
         for name, module in self.named_modules():
             if isinstance(module, (nn.Linear, nn.Conv2d)) and not name.startswith('reliability_head.'):
                 module.to(dtype)
+            elif isinstance(module, efficientnet.Convolution):
+                module.fold(dtype)
             elif isinstance(module, SelectiveScan2D):
                 module.x_proj_weight.data = module.x_proj_weight.data.to(dtype)
         return self.eval().requires_grad_(False)
 
-    def forward(self, images: Tensor, available: Tensor) -> NetworkOutput:
+    def forward(self, images: Tensor, available: Tensor, rows: Tensor | None = None, *,
+                judge_only: bool = False) -> NetworkOutput | Tensor:
         """Segment.
 
         Args:
-            images: normalised images, (B, M, 3, H, W), float32; H and W multiples of 32. What stands in the place
+            images: normalised images, (R, M, 3, H, W), float32; H and W multiples of 32. What stands in the place
                 of an unavailable one, even NaN, changes no bit of the result.
             available: (B, M), bool.
+            rows: for each bundle the row of its images, (B,), int64, where some bundles share images: each image is
+                encoded once. By default bundle i has row i.
+            judge_only: only judge how far each modality can be trusted; fusion and decoder do not run, and encoder
+                and fusion get no gradient. A flag of this call, since a wrapper for several processes knows no other.
 
         Returns:
-            See `NetworkOutput`. Networks of one modality ignore the other one.
+            See `NetworkOutput`; its `reliability_logits` alone if asked to judge only. Networks of one modality
+            ignore the other one.
 
         Raises:
             ValueError: sizes do not fit, or a bundle has no modality that the network uses.
         """
-        return self.segment(images, self._parts(images, available))
+        parts = self._parts(images, available, rows)
+        return self._judge_only(images, parts, rows) if judge_only else self.segment(images, parts, rows)
 
-    def segment(self, images: Tensor, parts: list[Part]) -> NetworkOutput:
+    def _judge_only(self, images: Tensor, parts: list[Part], rows: Tensor | None) -> Tensor:
+        with torch.no_grad():
+            encoded = self._encode(images, parts, rows)
+        logits = [self._by_modality(part, self._judge(present, features)) for part, present, features
+                  in zip(parts, *encoded)]
+        return _in_batch_order(parts, logits)
+
+    def segment(self, images: Tensor, parts: list[Part], rows: Tensor | None = None) -> NetworkOutput:
         """Segment bundles whose modalities are known beforehand, as an export to a fixed graph needs it.
 
         Args:
             images: see `forward`.
             parts: every position of the batch once; each with at least one modality that the network uses.
+            rows: see `forward`.
         """
         fused, logits, maps = [], [], []
-        for part, present, features in zip(parts, *self._encode(images, parts)):
+        for part, present, features in zip(parts, *self._encode(images, parts, rows)):
             judged = self._judge(present, features)
             stages = [stage({modality: levels[index] for modality, levels in features.items()}, judged)
                       for index, stage in enumerate(self.fusion)]
@@ -179,40 +215,45 @@ class RSGMamba(nn.Module):
         """Whether the network estimates reliability."""
         return self.reliability_head is not None
 
-    def _parts(self, images: Tensor, available: Tensor) -> list[Part]:
-        batch, height, width = images.shape[0], images.shape[-2], images.shape[-1]
+    def _parts(self, images: Tensor, available: Tensor, rows: Tensor | None) -> list[Part]:
+        batch, height, width = len(images if rows is None else rows), images.shape[-2], images.shape[-1]
         if images.shape[1:3] != (MODALITIES, 3) or tuple(available.shape) != (batch, MODALITIES):
             raise ValueError(f'images are {tuple(images.shape)} and available is {tuple(available.shape)}; expected '
                              f'(B, {MODALITIES}, 3, H, W) and (B, {MODALITIES})')
         if height % DIVISOR or width % DIVISOR:
             raise ValueError(f'image is {height}x{width}; both sides must be multiples of {DIVISOR}. '
                              f'Pad to {-(-height // DIVISOR) * DIVISOR}x{-(-width // DIVISOR) * DIVISOR}.')
-        rows: dict[tuple[int, ...], list[int]] = {}
-        for row, flags in enumerate(available.tolist()):
-            rows.setdefault(tuple(m for m in self.modalities if flags[m]), []).append(row)
-        if () in rows:
-            raise ValueError(f'batch items {rows[()]} have no available modality that the network uses '
+        positions: dict[tuple[int, ...], list[int]] = {}
+        for position, flags in enumerate(available.tolist()):
+            positions.setdefault(tuple(m for m in self.modalities if flags[m]), []).append(position)
+        if () in positions:
+            raise ValueError(f'batch items {positions[()]} have no available modality that the network uses '
                              f'({self.config.fusion} uses {list(self.modalities)}); leave them out')
-        return [Part(tuple(indices), modalities) for modalities, indices in rows.items()]
+        return [Part(tuple(indices), modalities) for modalities, indices in positions.items()]
 
-    def _encode(self, images: Tensor,
-                parts: list[Part]) -> tuple[list[dict[int, Tensor]], list[dict[int, list[Tensor]]]]:
-        """Encode every available image in one batch.
+    def _encode(self, images: Tensor, parts: list[Part], rows: Tensor | None,
+                ) -> tuple[list[dict[int, Tensor]], list[dict[int, list[Tensor]]]]:
+        """Encode every available image, each once, in one batch.
 
         Returns:
             For each part the images and the features of every stage, by the modality's place in `self.modalities`.
         """
-        keys = [(index, self.modalities.index(modality)) for index, part in enumerate(parts)
-                for modality in part.modalities]
-        chosen = [images[:, m] if len(part.rows) == len(images) else images[list(part.rows), m]
-                  for part in parts for m in part.modalities]
-        levels = self.encoder(torch.cat(chosen))
-        split = [level.split([len(image) for image in chosen]) for level in levels]
+        sources = range(len(images)) if rows is None else rows.tolist()
+        wanted = {m: sorted({sources[position] for part in parts if m in part.modalities for position in part.rows})
+                  for m in self.modalities}
+        wanted = {m: indices for m, indices in wanted.items() if indices}
+        chosen = {m: images[:, m] if len(indices) == len(images) else images[indices, m]
+                  for m, indices in wanted.items()}
+        levels = self.encoder(torch.cat(tuple(chosen.values())))
+        split = zip(*(level.split([len(image) for image in chosen.values()]) for level in levels))
+        encoded = {m: list(stages) for m, stages in zip(chosen, split)}
         present: list[dict[int, Tensor]] = [{} for _ in parts]
         features: list[dict[int, list[Tensor]]] = [{} for _ in parts]
-        for position, (index, place) in enumerate(keys):
-            present[index][place] = chosen[position]
-            features[index][place] = [level[position] for level in split]
+        for index, part in enumerate(parts):
+            for m in part.modalities:
+                place, own = self.modalities.index(m), [wanted[m].index(sources[row]) for row in part.rows]
+                present[index][place] = _picked(chosen[m], own)
+                features[index][place] = [_picked(level, own) for level in encoded[m]]
         return present, features
 
     def _judge(self, images: dict[int, Tensor], features: dict[int, list[Tensor]]) -> dict[int, Tensor]:
@@ -229,6 +270,10 @@ class RSGMamba(nn.Module):
                    for m in range(MODALITIES)]
         stacked = torch.stack(stacked, dim=1)
         return stacked.squeeze(-1) if stacked.ndim == 5 else stacked
+
+
+def _picked(values: Tensor, rows: list[int]) -> Tensor:
+    return values if rows == list(range(len(values))) else values[rows]
 
 
 def _in_batch_order(parts: list[Part], values: list[Tensor] | tuple[Tensor, ...]) -> Tensor:

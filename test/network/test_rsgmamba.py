@@ -153,3 +153,33 @@ def test_network_gives_the_same_on_every_backend(network, images):
             torch.testing.assert_close(result.logits, expected.logits, rtol=1e-4, atol=1e-5)
     finally:
         network.set_scan_backend('auto')
+
+
+@pytest.mark.parametrize('preset', ['nano', 'lite'])
+@torch.no_grad()
+def test_bundles_that_share_images_give_what_they_give_on_their_own(preset, images):
+    torch.manual_seed(2)
+    network = create_network(preset, classes=3).eval()
+    rows = torch.tensor([0, 0, 1, 2, 2, 3])
+    available = torch.tensor([[True, True], [False, True], [True, False], [True, True], [True, False], [False, True]])
+    shared, apart = network(images, available, rows), network(images[rows], available)
+    torch.testing.assert_close(shared.logits, apart.logits, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(shared.reliability, apart.reliability, rtol=1e-4, atol=1e-5)
+
+
+def test_judging_only_gives_the_reliability_and_teaches_only_its_head(network, images):
+    output = network(images, AVAILABLE)
+    logits = network(images, AVAILABLE, judge_only=True)
+    torch.testing.assert_close(logits, output.reliability_logits, rtol=1e-4, atol=1e-5)
+    network.zero_grad()
+    logits.sum().backward()
+    taught = {name.split('.')[0] for name, parameter in network.named_parameters() if parameter.grad is not None}
+    assert taught == {'reliability_head'}
+    network.zero_grad()
+
+
+def test_rivals_have_as_many_parameters_as_the_network():
+    for preset in ('nano', 'lite'):
+        counts = {fusion: sum(p.numel() for p in create_network(preset, classes=13, fusion=fusion).parameters())
+                  for fusion in FUSIONS}
+        assert all(abs(count / counts['rsgmb'] - 1) < 0.02 for count in counts.values()), counts

@@ -20,17 +20,26 @@ from rsgmamba_ros.vocabulary.images import Modality
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step works on: images (B, M, 3, H, W), available (B, M), targets."""
+    """What one step works on.
+
+    Attributes:
+        images: (R, M, 3, H, W).
+        available: of every bundle, (B, M).
+        rows: the images of every bundle, (B,); B is a multiple of R.
+        targets: of every bundle.
+    """
 
     images: Tensor
     available: Tensor
+    rows: Tensor
     targets: Targets
 
     def to(self, device: torch.device) -> Batch:
         """The same on a device."""
         targets = Targets(*(getattr(self.targets, name).to(device, non_blocking=True)
                             for name in ('label_map', 'reliability', 'reliability_map')))
-        return Batch(self.images.to(device, non_blocking=True), self.available.to(device, non_blocking=True), targets)
+        return Batch(self.images.to(device, non_blocking=True), self.available.to(device, non_blocking=True), self.rows,
+                     targets)
 
 
 class TrainingSamples:
@@ -42,13 +51,25 @@ class TrainingSamples:
     def __getitem__(self, index: tuple[int, int]) -> dict[str, np.ndarray]:
         step, position = index
         rng = np.random.default_rng([self.config.seed, step, position])
-        phase = self.config.phase_at(step)
-        sample = vary(self.dataset[int(rng.integers(len(self.dataset)))], self.config.augmentation, rng=rng)
+        phase, augmentation = self.config.phase_at(step), self.config.augmentation
+        if phase.scales:
+            augmentation = replace(augmentation, min_scale=phase.scales[0], max_scale=phase.scales[1])
+        sample = vary(self.dataset[int(rng.integers(len(self.dataset)))], augmentation, rng=rng)
         # The whole image fails, then it is cut: severities are stated for whole images.
         failed = restrict(inflict(sample, self.config.auxiliary, self.config.failures, rng=rng), self.config.used)
         window = draw_window(sample.label_map.shape, phase.height, phase.width, rng=rng)
         label_map = window.cut(sample.label_map, blank=self.dataset.labels.ignore_index)
-        return {'label_map': label_map.astype(np.int64), **_arrays(failed, window, self.config)}
+        arrays = _arrays(failed, window, self.config)
+        if self.config.failures.alone:
+            arrays['available'] = _once_more_alone(arrays['available'][0], rng)
+        return {'label_map': label_map.astype(np.int64), **arrays}
+
+
+def _once_more_alone(available: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """What is available, (M,) -> that, and one of it, (2, M)."""
+    one = np.zeros_like(available)
+    one[rng.choice(np.flatnonzero(available))] = True
+    return np.stack([available, one])
 
 
 def restrict(failed: FailedSample, used: tuple[Modality, ...]) -> FailedSample:
@@ -67,7 +88,7 @@ def _arrays(failed: FailedSample, window: Window, config: TrainingConfig) -> dic
             values = window.cut(failed.values[modality], blank=0 if modality is Modality.RGB else np.nan)
             images[index] = network_input(values, modality, size)
     maps = [window.cut(failed.reliability_map[modality], blank=1) for modality in modalities]
-    return {'images': images, 'available': np.array([failed.available[modality] for modality in modalities]),
+    return {'images': images, 'available': np.array([[failed.available[modality] for modality in modalities]]),
             'reliability': np.array([failed.reliability[modality] for modality in modalities], np.float32),
             'reliability_map': np.stack(maps)}
 
@@ -82,8 +103,10 @@ def training_batches(dataset: Dataset, config: TrainingConfig, *, first_step: in
         num_workers=config.workers, persistent_workers=False,
         prefetch_factor=2 if config.workers else None, pin_memory=config.device != 'cpu')
     for arrays in loader:
-        targets = Targets(arrays['label_map'], arrays['reliability'], arrays['reliability_map'])
-        yield Batch(arrays['images'], arrays['available'], targets)
+        available = arrays['available']
+        rows = torch.arange(len(available)).repeat_interleave(available.shape[1])
+        targets = Targets(*(arrays[name][rows] for name in ('label_map', 'reliability', 'reliability_map')))
+        yield Batch(arrays['images'], available.flatten(0, 1), rows, targets)
 
 
 @dataclass(frozen=True)

@@ -43,18 +43,29 @@ class FolderData:
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of training with one crop size; the crop is `height` x `width` pixels of the scaled image."""
+    """A stretch of training with one crop size; the crop is `height` x `width` pixels of the scaled image.
+
+    Attributes:
+        learns: `all`, or only the `reliability` head, with everything else as it is: no decoder runs, which is cheap.
+        scales: smallest and largest enlargement, in place of the augmentation's.
+    """
 
     steps: int
     batch_size: int
     height: int
     width: int
+    learns: str = 'all'
+    scales: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if min(self.steps, self.batch_size) < 1:
             raise ConfigError(f'a phase has at least one step and one sample, got {self.steps} and {self.batch_size}')
         if self.height % STRIDE or self.width % STRIDE or min(self.height, self.width) < STRIDE:
             raise ConfigError(f'crop {self.height}x{self.width}: both sides must be multiples of {STRIDE}')
+        if self.learns not in ('all', 'reliability'):
+            raise ConfigError(f"learns is {self.learns!r}; a phase teaches 'all' or 'reliability'")
+        if len(self.scales) not in (0, 2):
+            raise ConfigError(f'scales are {self.scales}; give the smallest and the largest, or none')
 
 
 @dataclass(frozen=True)
@@ -62,7 +73,10 @@ class TrainingConfig:
     """One training.
 
     Attributes:
-        encoder: file of encoder weights to start from, as `rsgmamba distil` and VMamba give them.
+        encoder: file of encoder weights to start from, as `rsgmamba distil` and VMamba give them; `imagenet` for
+            those of EfficientNet-Lite0.
+        encoder_rate: learning rate of the encoder as a share of the others'.
+        frozen: beginnings of names of parameters that stay as they are.
         preset: name in `network.presets.PRESETS`.
         fusion: key of `network.fusion.FUSIONS`: what this package is about, or one of its rivals.
         network: fields of the preset's configuration to replace.
@@ -80,6 +94,8 @@ class TrainingConfig:
     synthetic: SyntheticData | None = None
     folder: FolderData | None = None
     encoder: Path | None = None
+    encoder_rate: float = 1.0
+    frozen: tuple[str, ...] = ()
     preset: str = 'nano'
     fusion: str = 'rsgmb'
     network: dict[str, Any] = field(default_factory=dict)
@@ -113,6 +129,8 @@ class TrainingConfig:
             raise ConfigError("a training has one kind of data: give either 'synthetic' or 'folder'")
         if not self.phases:
             raise ConfigError('phases is empty; a training has at least one')
+        if not FUSIONS[self.fusion].gated and any(phase.learns == 'reliability' for phase in self.phases):
+            raise ConfigError(f'{self.fusion} estimates no reliability; leave out the phases that teach it')
         if self.precision not in ('float32', 'bfloat16'):
             raise ConfigError(f"precision is {self.precision!r}; train in 'float32' or 'bfloat16'")
         if not 0 <= self.ema_decay < 1:
@@ -128,6 +146,17 @@ class TrainingConfig:
     def steps(self) -> int:
         """Optimizer steps of all phases."""
         return sum(phase.steps for phase in self.phases)
+
+    def stretch_at(self, step: int) -> tuple[int, int]:
+        """First step and length of the stretch of phases that teach the same as the step's; the rate falls over it."""
+        first, begin, steps, learns = 0, 0, 0, ''
+        for phase in self.phases:
+            if phase.learns != learns:
+                if step < first:
+                    break
+                begin, steps, learns = first, 0, phase.learns
+            first, steps = first + phase.steps, steps + phase.steps
+        return begin, steps
 
     def phase_at(self, step: int) -> Phase:
         """The phase that a step belongs to."""

@@ -23,11 +23,14 @@ class FailureConfig:
         missing: probability that one modality is missing; each is as likely as the other, never both.
         corrupted: probability that the sample is corrupted.
         both: probability that a corrupted sample has both modalities corrupted.
+        alone: whether each sample is segmented once more from one of its modalities alone. Its images are encoded
+            already, so this costs less than a sample that lacks a modality, and teaches the same.
     """
 
     missing: float = 0.25
     corrupted: float = 0.6
     both: float = 0.2
+    alone: bool = False
 
     def __post_init__(self) -> None:
         for name in ('missing', 'corrupted', 'both'):

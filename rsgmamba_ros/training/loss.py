@@ -69,12 +69,23 @@ def loss_parts(output: NetworkOutput, targets: Targets, available: Tensor, *, cl
                ignore_index: int) -> LossParts:
     """The parts of the loss over one batch, before division and weighting."""
     labels, pixels = _label_loss(output.logits, targets.label_map, class_weights, ignore_index)
-    # Select, do not multiply: an unavailable modality's logit may be NaN.
-    reliability = functional.binary_cross_entropy_with_logits(
-        output.reliability_logits.float()[available], targets.reliability[available], reduction='sum')
+    reliability = _reliability_loss(output.reliability_logits, targets, available)
     maps, cells = _map_loss(output.reliability_maps, targets.reliability_map, available)
     return LossParts(torch.stack([labels, reliability, maps]),
                      torch.stack([pixels, available.sum().to(pixels.dtype), cells]))
+
+
+def reliability_parts(logits: Tensor, targets: Targets, available: Tensor) -> LossParts:
+    """The same where only the reliability is taught; logits and available are (B, M)."""
+    reliability, nothing = _reliability_loss(logits, targets, available), logits.new_zeros(())
+    return LossParts(torch.stack([nothing, reliability, nothing]),
+                     torch.stack([nothing, available.sum().to(logits.dtype), nothing]))
+
+
+def _reliability_loss(logits: Tensor, targets: Targets, available: Tensor) -> Tensor:
+    # Select, do not multiply: an unavailable modality's logit may be NaN.
+    return functional.binary_cross_entropy_with_logits(
+        logits.float()[available], targets.reliability[available], reduction='sum')
 
 
 def total_loss(parts: LossParts, counts: Tensor, config: LossConfig) -> Tensor:

@@ -8,6 +8,7 @@ from pathlib import Path
 from rsgmamba_ros.data.samples import Dataset
 from rsgmamba_ros.evaluation.protocols import conditions_of
 from rsgmamba_ros.evaluation.scoring import score_conditions, summarise
+from rsgmamba_ros.network.fusion import FUSIONS
 from rsgmamba_ros.pipeline.segmenter import Segmenter
 from rsgmamba_ros.training.config import TrainingConfig
 from rsgmamba_ros.training.failures import FailureConfig
@@ -34,7 +35,10 @@ class Rival:
 
     def config(self, base: TrainingConfig) -> TrainingConfig:
         """This rival's training, equal to `base` in everything else."""
-        return replace(base, fusion=self.fusion, failures=base.failures if self.with_failures else NO_FAILURES)
+        # What only teaches the reliability touches nothing that a rival has.
+        phases = base.phases if FUSIONS[self.fusion].gated else tuple(p for p in base.phases if p.learns == 'all')
+        return replace(base, fusion=self.fusion, phases=phases,
+                       failures=base.failures if self.with_failures else NO_FAILURES)
 
 
 #: What the gates add is told from what the augmentation adds by training each two-modality rival twice.

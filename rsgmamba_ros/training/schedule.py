@@ -14,21 +14,25 @@ def learning_rate_factor(step: int, *, steps: int, warmup_steps: int, power: flo
     return max(0.0, 1 - (step - warmup_steps) / max(1, steps - warmup_steps)) ** power
 
 
-def parameter_groups(module: nn.Module, *, weight_decay: float) -> list[dict]:
+def parameter_groups(module: nn.Module, *, weight_decay: float, encoder_rate: float = 1.0) -> list[dict]:
     """Every trainable parameter, each once: those that are decayed, and norms, biases, A, D and dt bias that are not.
+
+    Each group has its `rate`, the share of the learning rate that it gets: `encoder_rate` for the module `encoder`.
 
     Raises:
         ValueError: a parameter would be left out or given twice.
     """
-    decayed, undecayed = [], []
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {(1.0, True): [], (1.0, False): []}
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
-            (decayed if _is_decayed(name, parameter) else undecayed).append(parameter)
-    given = {id(parameter) for parameter in decayed + undecayed}
+            rate = encoder_rate if name.startswith('encoder.') else 1.0
+            groups.setdefault((rate, _is_decayed(name, parameter)), []).append(parameter)
+    given = [id(parameter) for group in groups.values() for parameter in group]
     wanted = {id(parameter) for parameter in module.parameters() if parameter.requires_grad}
-    if given != wanted or len(given) != len(decayed) + len(undecayed):
+    if set(given) != wanted or len(given) != len(wanted):
         raise ValueError('a parameter would be left out of the optimizer or given twice')
-    return [{'params': decayed, 'weight_decay': weight_decay}, {'params': undecayed, 'weight_decay': 0.0}]
+    return [{'params': group, 'weight_decay': weight_decay if decayed else 0.0, 'rate': rate}
+            for (rate, decayed), group in groups.items()]
 
 
 def _is_decayed(name: str, parameter: nn.Parameter) -> bool:

@@ -12,14 +12,15 @@ from torch import Tensor
 from tqdm import tqdm
 
 from rsgmamba_ros.data.samples import Dataset
-from rsgmamba_ros.network.checkpoint import Checkpoint, load_vmamba, save_checkpoint
+from rsgmamba_ros.network.checkpoint import Checkpoint, save_checkpoint
 from rsgmamba_ros.network.presets import create_network
 from rsgmamba_ros.training.averaging import AveragedNetwork
 from rsgmamba_ros.training.batches import Batch, training_batches
 from rsgmamba_ros.training.calibration import fit_calibration
 from rsgmamba_ros.training.config import TrainingConfig
 from rsgmamba_ros.training.distributed import join_processes
-from rsgmamba_ros.training.loss import loss_parts, total_loss
+from rsgmamba_ros.training.initial_weights import freeze, load_encoder
+from rsgmamba_ros.training.loss import loss_parts, LossParts, reliability_parts, total_loss
 from rsgmamba_ros.training.schedule import learning_rate_factor, parameter_groups
 from rsgmamba_ros.training.training_log import TrainingLog
 from rsgmamba_ros.training.validation import reliability_logits, validate
@@ -44,10 +45,11 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.network = create_network(config.preset, classes=len(dataset.labels), fusion=config.fusion,
                                       **config.network).to(self.device)
-        if config.encoder is not None:
-            load_vmamba(self.network, config.encoder)
+        load_encoder(self.network, config.encoder)
+        freeze(self.network, config.frozen)
         self.average = AveragedNetwork(self.network, decay=config.ema_decay)
-        groups = parameter_groups(self.network, weight_decay=config.weight_decay)
+        groups = parameter_groups(self.network, weight_decay=config.weight_decay,
+                                  encoder_rate=config.encoder_rate)
         self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.999))
         weights = config.loss.class_weights
         self.class_weights = torch.tensor(weights, device=self.device) if weights else None
@@ -90,14 +92,13 @@ class Trainer:
         config, step = self.config, self.step
         # Drop path draws from torch's generator: tied to the step, it needs no state of its own to resume.
         torch.manual_seed((config.seed * 1_000_003 + step) * 1_009 + self.processes.rank)
-        factor = learning_rate_factor(step, steps=config.steps, warmup_steps=config.warmup_steps, power=config.power)
+        first, steps = config.stretch_at(step)
+        factor = learning_rate_factor(step - first, steps=steps, warmup_steps=config.warmup_steps, power=config.power)
         for group in self.optimizer.param_groups:
-            group['lr'] = config.learning_rate * factor
+            group['lr'] = config.learning_rate * factor * group['rate']
         dtype = torch.bfloat16 if config.precision == 'bfloat16' else torch.float32
         with torch.autocast(self.device.type, dtype, enabled=config.precision != 'float32'):
-            output = wrapped(batch.images, batch.available)
-        parts = loss_parts(output, batch.targets, batch.available, class_weights=self.class_weights,
-                           ignore_index=self.dataset.labels.ignore_index)
+            parts = self._loss_parts(wrapped, batch)
         counts = self.processes.sum(parts.counts)
         # Gradients are averaged over the processes; the divisors are those of all: hence the factor.
         loss = total_loss(parts, counts, config.loss) * self.processes.count
@@ -108,6 +109,14 @@ class Trainer:
         self.average.update(self.network, step=step)
         sums = self.processes.sum(parts.sums) / counts.clamp(min=1)
         return {'loss_labels': sums[0], 'loss_reliability': sums[1], 'loss_map': sums[2], 'gradient_norm': norm}
+
+    def _loss_parts(self, wrapped: torch.nn.Module, batch: Batch) -> LossParts:
+        if self.config.phase_at(self.step).learns == 'reliability':
+            logits = wrapped(batch.images, batch.available, batch.rows, judge_only=True)
+            return reliability_parts(logits, batch.targets, batch.available)
+        output = wrapped(batch.images, batch.available, batch.rows)
+        return loss_parts(output, batch.targets, batch.available, class_weights=self.class_weights,
+                          ignore_index=self.dataset.labels.ignore_index)
 
     def _report(self, figures: dict[str, Tensor], bar: tqdm) -> None:
         if not self.processes.is_first:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from rsgmamba_ros.data.synthetic_dataset import SyntheticDataset
@@ -24,6 +26,9 @@ def test_rivals_differ_in_fusion_and_failures_alone():
         config = rival.config(base)
         assert config.failures == (base.failures if rival.with_failures else NO_FAILURES)
         assert (config.phases, config.seed, config.learning_rate) == (base.phases, base.seed, base.learning_rate)
+    taught = replace(base, phases=(*base.phases, Phase(1, 2, 32, 32, learns='reliability')))
+    assert RIVALS['rsgmb'].config(taught).phases == taught.phases
+    assert RIVALS['sum_with_failures'].config(taught).phases == base.phases
     assert {rival.fusion for rival in RIVALS.values()} == {'rsgmb', 'sum', 'cross_scan', 'rgb_only', 'x_only'}
 
 

@@ -35,3 +35,11 @@ def test_a_bare_parameter_is_not_skipped():
     module = nn.Module()
     module.free = nn.Parameter(torch.ones(3, 3))
     assert parameter_groups(module, weight_decay=0.1)[0]['params'][0] is module.free
+
+
+def test_the_encoder_gets_its_share_of_the_learning_rate():
+    network = create_network('nano', classes=3)
+    groups = parameter_groups(network, weight_decay=0.1, encoder_rate=0.25)
+    slow = {id(parameter) for group in groups if group['rate'] == 0.25 for parameter in group['params']}
+    assert slow == {id(parameter) for parameter in network.encoder.parameters()}
+    assert {group['weight_decay'] for group in groups if group['rate'] == 0.25} == {0.1, 0.0}

@@ -9,6 +9,7 @@ from rsgmamba_ros.network.checkpoint import load_checkpoint
 from rsgmamba_ros.pipeline.preprocessing import PreprocessingConfig
 from rsgmamba_ros.training.batches import training_batches
 from rsgmamba_ros.training.config import Phase, TrainingConfig
+from rsgmamba_ros.training.failures import FailureConfig
 from rsgmamba_ros.training.trainer import Trainer
 from rsgmamba_ros.training.training_log import read_rows
 from rsgmamba_ros.vocabulary.errors import CheckpointError
@@ -100,3 +101,31 @@ def test_batches_do_not_depend_on_workers_and_processes_share_them_out(tmp_path)
     assert torch.equal(alone[0].images, alone[1].images)
     parts = [next(training_batches(Squares(), CONFIG, first_step=3, rank=rank, processes=2)) for rank in (0, 1)]
     assert torch.equal(torch.cat([part.images for part in parts]), alone[0].images)
+
+
+def test_every_sample_is_seen_once_more_from_one_modality_alone():
+    batch = next(training_batches(Squares(), replace(CONFIG, failures=FailureConfig(0.0, 0.5, alone=True)),
+                                  first_step=0))
+    assert batch.rows.tolist() == [0, 0, 1, 1] and len(batch.images) == 2
+    assert batch.available[::2].all() and (batch.available[1::2].sum(1) == 1).all()
+    assert torch.equal(batch.targets.label_map[0], batch.targets.label_map[1])
+
+
+def test_a_phase_for_the_reliability_changes_nothing_else(tmp_path):
+    phases = (*CONFIG.phases, Phase(3, 2, 32, 64, learns='reliability', scales=(1.0, 1.0)))
+    trainer = train(tmp_path, replace(CONFIG, phases=phases), until=CONFIG.steps)
+    before = {name: value.clone() for name, value in trainer.network.state_dict().items()}
+    trainer.run()
+    changed = {name.split('.')[0] for name, value in trainer.network.state_dict().items()
+               if not torch.equal(value, before[name])}
+    assert changed == {'reliability_head'} and trainer.step == CONFIG.steps + 3
+
+
+def test_frozen_parameters_stay_as_they_are(tmp_path):
+    config = replace(CONFIG, frozen=('encoder.patch_embed',), encoder_rate=0.5)
+    trainer = Trainer(config, Squares(), Squares(), tmp_path)
+    before = {name: value.clone() for name, value in trainer.network.named_parameters()}
+    trainer.run(until=2)
+    same = {name for name, value in trainer.network.named_parameters() if torch.equal(value, before[name])}
+    frozen = {name for name in before if name.startswith('encoder.patch_embed')}
+    assert frozen <= same and 'encoder.layers.0.blocks.0.mlp.fc1.weight' not in same

@@ -1,0 +1,45 @@
+"""What a training starts from, and what it leaves as it is."""
+from __future__ import annotations
+
+from pathlib import Path
+
+from rsgmamba_ros.network.checkpoint import load_vmamba
+from rsgmamba_ros.network.efficientnet import EfficientNetLiteEncoder, load_imagenet
+from rsgmamba_ros.network.rsgmamba import RSGMamba
+from rsgmamba_ros.vocabulary.errors import ConfigError
+
+#: In place of a file: the ImageNet weights of EfficientNet-Lite0, which a package holds.
+IMAGENET = 'imagenet'
+
+
+def load_encoder(network: RSGMamba, source: Path | None) -> None:
+    """Start the encoder from a file or from `IMAGENET`; None leaves it as it is.
+
+    Raises:
+        BackendUnavailableError: the package with the weights is not installed.
+        CheckpointError: the weights do not fit.
+        ConfigError: `IMAGENET` for an encoder whose weights come as a file.
+    """
+    if source is None:
+        return
+    if str(source) != IMAGENET:
+        load_vmamba(network, source)
+    elif isinstance(network.encoder, EfficientNetLiteEncoder):
+        load_imagenet(network.encoder)
+    else:
+        raise ConfigError(f'{IMAGENET!r} names the weights of the encoder efficientnet_lite0 (preset lite); '
+                          f'this network has {network.config.encoder}: name a file')
+
+
+def freeze(network: RSGMamba, beginnings: tuple[str, ...]) -> None:
+    """Take the parameters whose names begin so out of the training.
+
+    Raises:
+        ConfigError: no parameter begins so.
+    """
+    for beginning in beginnings:
+        found = [parameter for name, parameter in network.named_parameters() if name.startswith(beginning)]
+        if not found:
+            raise ConfigError(f'frozen: no parameter of the network has a name that begins with {beginning!r}')
+        for parameter in found:
+            parameter.requires_grad_(False)

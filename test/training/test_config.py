@@ -1,0 +1,26 @@
+from dataclasses import replace
+
+import pytest
+
+from rsgmamba_ros.training.config import Phase, TrainingConfig
+from rsgmamba_ros.vocabulary.errors import ConfigError
+from rsgmamba_ros.vocabulary.images import Modality
+
+CONFIG = TrainingConfig(Modality.DEPTH, (Phase(10, 2, 32, 32), Phase(5, 2, 64, 64),
+                                         Phase(7, 2, 32, 32, learns='reliability')))
+
+
+def test_the_learning_rate_falls_over_the_phases_that_teach_the_same():
+    assert {CONFIG.stretch_at(step) for step in range(15)} == {(0, 15)}
+    assert {CONFIG.stretch_at(step) for step in range(15, 22)} == {(15, 7)}
+
+
+def test_a_network_without_gates_has_no_phase_that_teaches_reliability():
+    with pytest.raises(ConfigError, match='sum estimates no reliability'):
+        replace(CONFIG, fusion='sum')
+
+
+@pytest.mark.parametrize('wrong, message', [({'learns': 'fusion'}, 'learns'), ({'scales': (1.0,)}, 'scales')])
+def test_a_phase_that_makes_no_sense_is_refused(wrong, message):
+    with pytest.raises(ConfigError, match=message):
+        Phase(1, 1, 32, 32, **wrong)

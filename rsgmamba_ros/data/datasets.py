@@ -24,7 +24,7 @@ def open_dataset(data: str, *, split: str = '', layout: str | None = None, auxil
         split: see `layouts.sample_names`; of `synthetic` a key of `SYNTHETIC_SPLITS`.
         layout: name or file of a layout; recognised from the folder if it is None.
         auxiliary: which one is wanted; narrows down the layouts, and chooses among the synthetic ones.
-        names: class names that are wanted; narrow down the layouts.
+        names: class names that are wanted; narrow down the layouts that have labels.
 
     Raises:
         DatasetError: the folder fits no layout, or several; the message says what was looked for.
@@ -53,7 +53,7 @@ def recognise(data: str | Path, *, split: str = '', auxiliary: Modality | None =
         layout = load_layout(name)
         if auxiliary not in (None, layout.auxiliary):
             problems.append(f'{name}: has {layout.auxiliary}, not {auxiliary}')
-        elif names not in (None, layout.labels.names):
+        elif layout.label and names not in (None, layout.labels.names):
             problems.append(f'{name}: has other classes')
         else:
             try:

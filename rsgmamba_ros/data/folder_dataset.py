@@ -1,6 +1,7 @@
 """A folder of images in a known layout, as a dataset."""
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -26,7 +27,7 @@ class FolderDataset:
 
     def __init__(self, root: str | Path, layout: DatasetLayout, *, split: str = ''):
         self.root, self.layout = Path(root), layout
-        self.labels, self.auxiliary = layout.labels, layout.auxiliary
+        self.labels, self.auxiliary, self.is_labelled = layout.labels, layout.auxiliary, bool(layout.label)
         if not self.root.is_dir():
             raise DatasetError(f'{str(root)!r} is no folder')
         self.names, self._split = sample_names(self.root, layout, split)
@@ -37,30 +38,37 @@ class FolderDataset:
         return len(self.names)
 
     def __getitem__(self, index: int) -> Sample:
-        rgb_path, auxiliary_path, label_path = self.paths(index)
+        sample = self._read(index)
+        if not self.layout.sequence:
+            return sample
+        # The first one has no predecessor; its successor is as far away in time.
+        return replace(sample, earlier=self._read(index - 1 if index else min(1, len(self) - 1)))
+
+    def _read(self, index: int) -> Sample:
+        rgb_path, auxiliary_path, *label_paths = self.paths(index)
         # A four-channel file holds blue, green, red and the auxiliary channel, as OpenCV gives it.
         rgb = cv2.cvtColor(np.ascontiguousarray(read_image(rgb_path, colour=True)[..., :3]), cv2.COLOR_BGR2RGB)
         auxiliary = self._auxiliary(auxiliary_path)
-        label_map = self._label_map(label_path)
-        for path, image in ((auxiliary_path, auxiliary), (label_path, label_map)):
+        label_map = self._label_map(label_paths[0]) if label_paths else \
+            np.full(rgb.shape[:2], self.labels.ignore_index, np.uint8)
+        for path, image in ((auxiliary_path, auxiliary), *((path, label_map) for path in label_paths)):
             if image.shape != rgb.shape[:2]:
                 raise DatasetError(f'{path} is {image.shape[0]}x{image.shape[1]}, its RGB image '
                                    f'{rgb.shape[0]}x{rgb.shape[1]}')
         return Sample(rgb, auxiliary, label_map, self.names[index])
 
-    def paths(self, index: int) -> tuple[Path, Path, Path]:
-        """Files of a sample: RGB, auxiliary, labels.
+    def paths(self, index: int) -> tuple[Path, ...]:
+        """Files of a sample: RGB, auxiliary, and labels where the layout has them.
 
         Raises:
             DatasetError: one is not there.
         """
         layout = self.layout
         try:
-            first, second, third = (find_image(self.root, pattern, name=self.names[index], split=self._split)
-                                    for pattern in (layout.rgb, layout.auxiliary_image, layout.label))
+            return tuple(find_image(self.root, pattern, name=self.names[index], split=self._split)
+                         for pattern in (layout.rgb, layout.auxiliary_image, layout.label) if pattern)
         except DatasetError as error:
             raise DatasetError(f'sample {self.names[index]!r} of {str(self.root)!r}: {error}') from error
-        return first, second, third
 
     def _auxiliary(self, path: Path) -> np.ndarray:
         pixels = read_image(path)

@@ -38,7 +38,8 @@ class DatasetLayout:
     Attributes:
         rgb: path of an image, with {name} and perhaps {split}; without an ending, those of `ENDINGS` are tried.
         auxiliary_image: likewise.
-        label: likewise.
+        label: likewise; empty where there are none: then every pixel is ignored.
+        sequence: whether the samples follow one another in time, so that each knows its predecessor.
         auxiliary_channel: of a file with several channels the one that is the auxiliary image (MFNet: 3).
         splits: by name.
         default_split: the one to score on.
@@ -56,6 +57,7 @@ class DatasetLayout:
     labels: LabelSpace
     splits: dict[str, Split]
     default_split: str
+    sequence: bool = False
     auxiliary_channel: int | None = None
     label_offset: int = 0
     label_classes: tuple[int, ...] = ()
@@ -67,7 +69,7 @@ class DatasetLayout:
         if self.default_split not in self.splits:
             raise ConfigError(f'default_split is {self.default_split!r}; the splits are {sorted(self.splits)}')
         for pattern in (self.rgb, self.auxiliary_image, self.label):
-            if '{name}' not in pattern:
+            if pattern and '{name}' not in pattern:
                 raise ConfigError(f'the path {pattern!r} has no {{name}}')
         if self.label_classes and max(self.label_classes) >= len(self.labels):
             raise ConfigError(f'label_classes names class {max(self.label_classes)} of {len(self.labels)}')
@@ -140,7 +142,15 @@ def _found(root: Path, pattern: str) -> list[str]:
     folder = (root / pattern).parent
     if not folder.is_dir():
         raise DatasetError(f'looked for the folder {str(folder)!r}')
-    return sorted(path.stem for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
+    before, after = Path(pattern).name.split('{name}')
+    stems = [path.stem for path in folder.iterdir() if path.suffix.lower() in ENDINGS]
+    after = after[:-len(Path(pattern).suffix)] if _has_ending(Path(pattern)) else after
+    return sorted(stem[len(before):len(stem) - len(after)] for stem in stems
+                  if stem.startswith(before) and stem.endswith(after))
+
+
+def _has_ending(path: Path) -> bool:
+    return path.suffix.lower() in ENDINGS
 
 
 def find_image(root: Path, pattern: str, *, name: str, split: str) -> Path:
@@ -150,9 +160,9 @@ def find_image(root: Path, pattern: str, *, name: str, split: str) -> Path:
         DatasetError: there is none; the message says what was looked for.
     """
     path = root / pattern.replace('{name}', name).replace('{split}', split)
-    tried = [path] if path.suffix else [path.with_name(path.name + ending) for ending in ENDINGS]
+    tried = [path] if _has_ending(path) else [path.with_name(path.name + ending) for ending in ENDINGS]
     for candidate in tried:
         if candidate.is_file():
             return candidate
-    endings = '' if path.suffix else f' with one of the endings {", ".join(ENDINGS)}'
+    endings = '' if _has_ending(path) else f' with one of the endings {", ".join(ENDINGS)}'
     raise DatasetError(f'looked for {str(path)!r}{endings}')

@@ -33,10 +33,15 @@ class Sample:
 
 
 class Dataset(Protocol):
-    """A list of samples of one label space."""
+    """A list of samples of one label space.
+
+    Attributes:
+        is_labelled: False where every pixel is ignored; reliability can be measured all the same.
+    """
 
     labels: LabelSpace
     auxiliary: Modality
+    is_labelled: bool
 
     def __len__(self) -> int: ...
 

@@ -34,6 +34,7 @@ class SyntheticDataset:
     """
 
     labels = SYNTHETIC_LABELS
+    is_labelled = True
 
     def __init__(self, auxiliary: Modality, *, first_seed: int, rooms: int, cache: Path, height: int = 240,
                  width: int = 320, processes: int = 1):

@@ -55,6 +55,14 @@ class Condition:
             values[modality] = self._spoil(values[modality], modality, sample, rng)
         return values
 
+    def changes(self, sample: Sample, auxiliary: Modality, *, seed: int, index: int) -> bool:
+        """Whether any image that the condition hits differs from the sample's; True where nothing is to be spoilt."""
+        if self.group != 'corruptions':
+            return True
+        given = {Modality.RGB: sample.rgb, auxiliary: sample.auxiliary}
+        spoilt = self.apply(sample, auxiliary, seed=seed, index=index)
+        return any(not np.array_equal(given[m], spoilt[m], equal_nan=m is not Modality.RGB) for m in self.hit)
+
     def _spoil(self, image: np.ndarray, modality: Modality, sample: Sample, rng: np.random.Generator) -> np.ndarray:
         if self.group == 'noisy':
             return add_noise(image, self.kind, rng=rng)

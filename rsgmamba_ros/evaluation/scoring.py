@@ -30,12 +30,15 @@ class Score:
     """What a checkpoint achieved under one condition.
 
     Attributes:
-        reliability: published reliability of every sample, by modality.
+        reliability: published reliability, by modality, of every sample that the condition changed: where a range is
+            cut off behind the farthest wall, or an earlier image equals this one, nothing has failed.
+        unchanged: how many samples were left as they are.
     """
 
     condition: Condition
     confusion: ConfusionMatrix
     reliability: dict[Modality, list[float]] = field(default_factory=dict)
+    unchanged: int = 0
 
     def mean_reliability(self, modality: Modality) -> float:
         """Mean over the samples; NaN without samples."""
@@ -56,17 +59,20 @@ def score_conditions(segmenter: Segmenter, dataset: Dataset, conditions: Sequenc
         DatasetError: the dataset's classes or auxiliary modality are not the checkpoint's.
     """
     check_fit(segmenter, dataset)
-    ignore = dataset.labels.ignore_index
+    classes, ignore = len(segmenter.labels), dataset.labels.ignore_index
     # A network that looks at one modality gives nothing without it.
     conditions = [item for item in conditions if item.group != 'missing' or set(segmenter.seen) - set(item.hit)]
-    scores = [Score(condition, ConfusionMatrix(len(dataset.labels), ignore_index=ignore)) for condition in conditions]
+    scores = [Score(condition, ConfusionMatrix(classes, ignore_index=ignore)) for condition in conditions]
     for index in progress(indices):
         sample = dataset[index]
         for score in scores:
             result = segment_sample(segmenter, sample, score.condition, seed=seed, index=index)
             score.confusion.add(sample.label_map, result.label_map)
-            for modality, entry in result.reliability.items():
-                score.reliability.setdefault(modality, []).append(entry.reliability)
+            if score.condition.changes(sample, segmenter.auxiliary, seed=seed, index=index):
+                for modality, entry in result.reliability.items():
+                    score.reliability.setdefault(modality, []).append(entry.reliability)
+            else:
+                score.unchanged += 1
     return scores
 
 
@@ -79,7 +85,7 @@ def check_fit(segmenter: Segmenter, dataset: Dataset) -> None:
     if dataset.auxiliary is not segmenter.auxiliary:
         raise DatasetError(f'the dataset has {dataset.auxiliary} beside rgb, '
                            f'the checkpoint wants {segmenter.auxiliary}')
-    if dataset.labels.names != segmenter.labels.names:
+    if dataset.is_labelled and dataset.labels.names != segmenter.labels.names:
         raise DatasetError(f'the dataset has the classes {list(dataset.labels.names)}, '
                            f'the checkpoint {list(segmenter.labels.names)}')
 

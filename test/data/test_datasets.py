@@ -134,3 +134,15 @@ def test_the_shared_nyu_folder_has_thirteen_classes_and_327_test_samples():
     sample = dataset[0]
     assert sample.rgb.shape == (240, 320, 3) and 0.5 < np.nanmedian(sample.auxiliary) < 10
     assert set(np.unique(sample.label_map)) <= {*range(13), 255}
+
+
+def test_an_unlabelled_sequence_knows_what_came_before(tmp_path):
+    for moment in range(3):
+        write(tmp_path / f'frame-00000{moment}.color.png', rgb((moment, 0, 0)))
+        write(tmp_path / f'frame-00000{moment}.depth.png', np.full(rgb().shape[:2], 1000 + moment, np.uint16))
+        (tmp_path / f'frame-00000{moment}.pose.txt').write_text('1 0 0 0')
+    dataset = open_dataset(str(tmp_path), names=('bed', 'sofa'))
+    assert dataset.names == ['000000', '000001', '000002'] and not dataset.is_labelled
+    assert (dataset[2].label_map == dataset.labels.ignore_index).all()
+    assert [dataset[index].earlier.name for index in range(3)] == ['000001', '000000', '000001']
+    np.testing.assert_allclose(dataset[1].earlier.auxiliary, 1.0)

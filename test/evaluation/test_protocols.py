@@ -63,3 +63,12 @@ def test_samples_are_spoiled_differently():
 def test_an_unknown_protocol_is_a_known_error():
     with pytest.raises(ConfigError, match='expected one of'):
         conditions_of('clear', DEPTH, has_earlier=True)
+
+
+def test_a_failure_that_takes_nothing_away_is_no_failure():
+    near = sample()
+    near.auxiliary[:] = np.minimum(near.auxiliary, 2.9)
+    cut = Condition('corruptions', 'range_cutoff', (DEPTH,), 3)  # beyond 3 m
+    assert not cut.changes(near, DEPTH, seed=0, index=0)
+    assert cut.changes(sample(), DEPTH, seed=0, index=0)
+    assert Condition('clean').changes(near, DEPTH, seed=0, index=0)

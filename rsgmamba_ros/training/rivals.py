@@ -3,11 +3,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+import json
 from pathlib import Path
 
 from rsgmamba_ros.data.samples import Dataset
 from rsgmamba_ros.evaluation.protocols import conditions_of
 from rsgmamba_ros.evaluation.scoring import score_conditions, summarise
+from rsgmamba_ros.network.checkpoint import load_checkpoint
 from rsgmamba_ros.network.fusion import FUSIONS
 from rsgmamba_ros.pipeline.segmenter import Segmenter
 from rsgmamba_ros.training.config import TrainingConfig
@@ -19,7 +21,8 @@ NO_FAILURES = FailureConfig(missing=0.0, corrupted=0.0)
 
 #: Columns of the table: heading, and where the figure is in the summary.
 COLUMNS = {
-    'mIoU': ('miou',), 'without RGB': ('miou_without', 'rgb'), 'without X': ('miou_without', 'x'), 'EMM': ('emm_avg',),
+    'parameters, M': ('parameters',), 'mIoU': ('miou',),
+    'without RGB': ('miou_without', 'rgb'), 'without X': ('miou_without', 'x'), 'EMM': ('emm_avg',),
     'corrupted, severity 3': ('corruption_mean_severity_3',), 'AUROC seen RGB': ('auroc_seen', 'rgb'),
     'AUROC seen X': ('auroc_seen', 'x'), 'AUROC held out RGB': ('auroc_unseen', 'rgb'),
     'AUROC held out X': ('auroc_unseen', 'x'),
@@ -57,22 +60,40 @@ def train_and_score(name: str, base: TrainingConfig, training: Dataset, validati
                     limit: int, progress: Callable[[Iterable], Iterable] = iter) -> dict:
     """Train one of `RIVALS` in its own folder, or go on with it, and score it under sensor failure at severity 3.
 
+    What was trained is not trained again, nor scored again with the same limit.
+
     Args:
-        limit: number of validation samples to score on, evenly spaced; 0 for all.
+        limit: number of validation samples, evenly spaced, on which the networks are scored under corruption and noise;
+            0 for all. Clean and with a modality missing they are always scored on all.
 
     Returns:
-        The summary, see `scoring.summarise`.
+        The summary, see `scoring.summarise`, with the number of `parameters`.
     """
     own = folder / name
     checkpoint = own / 'checkpoint.safetensors'
     if not checkpoint.exists():
         Trainer(RIVALS[name].config(base), training, validation, own).run()
-    segmenter = Segmenter(checkpoint, device=base.device)
+    path = own / 'scores.json'
+    scored = json.loads(path.read_text()) if path.exists() else {}
+    if scored.get('limit') != limit:
+        scored = {'limit': limit, **_score(checkpoint, base, validation, limit=limit, progress=progress)}
+        path.write_text(json.dumps(scored, indent=1) + '\n')
+    return scored
+
+
+def _score(checkpoint: Path, base: TrainingConfig, validation: Dataset, *, limit: int,
+           progress: Callable[[Iterable], Iterable]) -> dict:
+    loaded = load_checkpoint(checkpoint)
+    parameters = sum(parameter.numel() for parameter in loaded.network.parameters())
+    segmenter = Segmenter(loaded, device=base.device)
     step = max(1, len(validation) // limit) if limit else 1
     conditions = conditions_of('all', base.auxiliary, severities=(3,), has_earlier=validation[0].earlier is not None)
-    scores = score_conditions(segmenter, validation, conditions, indices=range(0, len(validation), step),
-                              seed=base.seed, progress=progress)
-    return summarise(scores, segmenter.modalities)
+    scores = []
+    for groups, indices in ((('clean', 'missing'), range(len(validation))),
+                            (('random_missing', 'noisy', 'corruptions'), range(0, len(validation), step))):
+        chosen = [condition for condition in conditions if condition.group in groups]
+        scores += score_conditions(segmenter, validation, chosen, indices=indices, seed=base.seed, progress=progress)
+    return {'parameters': parameters, **summarise(scores, segmenter.modalities)}
 
 
 def table(summaries: dict[str, dict], base: TrainingConfig) -> str:
@@ -87,4 +108,6 @@ def _cell(summary: dict, keys: tuple[str, ...], base: TrainingConfig) -> str:
     value = summary
     for key in keys:
         value = value.get(str(base.auxiliary) if key == 'x' else key, {})
+    if isinstance(value, int):
+        return f'{value / 1e6:.2f}'
     return f'{100 * value:.1f}' if isinstance(value, float) and value == value else ''

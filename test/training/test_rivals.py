@@ -39,6 +39,7 @@ def test_a_rival_is_trained_once_and_scored_under_failures(name, rooms, tmp_path
     assert train_and_score(name, CONFIG, rooms, rooms, tmp_path, limit=1)['miou'] == summary['miou']
     assert (tmp_path / name / 'checkpoint.safetensors').stat().st_mtime_ns == stamp
     row = table({name: summary}, CONFIG).splitlines()[-1]
-    assert row.startswith(f'| {name} | {100 * summary["miou"]:.1f} |')
+    size = summary['parameters']
+    assert row.startswith(f'| {name} | {size / 1e6:.2f} | {100 * summary["miou"]:.1f} |')
     # Without its only modality a network gives nothing, so there is no EMM.
     assert ('emm_avg' in summary) == (name == 'rsgmb')

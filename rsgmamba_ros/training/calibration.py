@@ -5,6 +5,9 @@ import numpy as np
 
 from rsgmamba_ros.training.loss import TARGET_OF_SEVERITY
 
+#: Share of the map that rises evenly, and how far beyond the samples' logits it goes on rising.
+_RAMP, _ROOM = 0.02, 4.0
+
 
 def fit_calibration(logits: np.ndarray, severities: np.ndarray, *, clean_share: float,
                     knots: int = 12) -> dict[str, list[float]]:
@@ -16,10 +19,10 @@ def fit_calibration(logits: np.ndarray, severities: np.ndarray, *, clean_share: 
         logits: (N,).
         severities: (N,) integers 0..5, 0 for clean; the targets are `TARGET_OF_SEVERITY`.
         clean_share: of the images in use, above 0 and below 1.
-        knots: at most so many points in the map.
+        knots: at most so many points in the map, besides one beyond either end.
 
     Returns:
-        `x` (logits, ascending) and `y` (reliability, not falling) of a piecewise linear map.
+        `x` (logits) and `y` (reliability) of a piecewise linear map, both rising.
 
     Raises:
         ValueError: fewer than two samples, or a logit that is not finite.
@@ -35,7 +38,15 @@ def fit_calibration(logits: np.ndarray, severities: np.ndarray, *, clean_share: 
     bins = np.array_split(np.arange(len(x)), min(knots, max(2, len(x) // 8)))
     x, y = (np.array([np.average(values[index], weights=weights[index]) for index in bins]) for values in (x, y))
     x, first = np.unique(x, return_index=True)
-    return {'x': [round(float(value), 5) for value in x], 'y': [round(float(value), 5) for value in y[first]]}
+    x, y = _strictly_rising(x, y[first])
+    return {'x': [round(float(value), 5) for value in x], 'y': [round(float(value), 5) for value in y]}
+
+
+def _strictly_rising(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Knots with a slope everywhere and room beyond both ends: no two logits that differ are published as equal."""
+    y = (1 - _RAMP) * y + _RAMP * np.linspace(0, 1, len(y))
+    return (np.concatenate(([x[0] - _ROOM], x, [x[-1] + _ROOM])),
+            np.concatenate(([0.5 * y[0]], y, [0.5 * (y[-1] + 1)])))
 
 
 def isotonic(values: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -35,3 +35,11 @@ def test_a_doubtful_logit_means_more_where_most_images_are_clean():
     rare, common = (np.interp(0.0, *fit_calibration(logits, severities, clean_share=share).values())
                     for share in (0.2, 0.8))
     assert rare == pytest.approx(0.2, abs=0.05) and common == pytest.approx(0.8, abs=0.05)
+
+
+def test_what_differs_is_not_published_as_equal():
+    rng = np.random.default_rng(1)
+    severities = rng.integers(0, 6, 200)
+    fitted = fit_calibration(rng.normal(size=200), severities, clean_share=0.5)  # logits that tell nothing
+    published = np.interp(np.linspace(-4, 4, 100), fitted['x'], fitted['y'])
+    assert (np.diff(published) > 0).all() and 0 < published[0] and published[-1] < 1

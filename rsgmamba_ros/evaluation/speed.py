@@ -97,8 +97,8 @@ def measure(case: SpeedCase) -> Speed:
     torch.manual_seed(0)
     network = create_network(case.preset, classes=case.classes)
     network.set_scan_backend(case.backend)
-    scan_seconds = _time_scans(network, case.device)
-    step = _STEPS[case.through](network, case)
+    engine, step = _STEPS[case.through](network, case)
+    scan_seconds = _time_scans(engine.network, case.device)
     for _ in range(WARM_UPS):
         step()
     scan_seconds.clear()
@@ -138,19 +138,19 @@ def _finish(device: str) -> None:
         torch.cuda.synchronize(device)
 
 
-def _network_step(network: torch.nn.Module, case: SpeedCase) -> Callable[[], None]:
+def _network_step(network: torch.nn.Module, case: SpeedCase) -> tuple[Engine, Callable[[], None]]:
     engine = Engine(_checkpoint(network, case), case.device, case.precision)
     size = PreprocessingConfig(height=case.height, width=case.width).padded_size
     images = torch.randn(1, 2, 3, *size, generator=torch.Generator().manual_seed(0))
     available = torch.tensor([case.modalities])
 
     def step() -> None:
-        engine.run(images, available)
+        _ = engine.run(images, available).logits
         _finish(case.device)
-    return step
+    return engine, step
 
 
-def _segmenter_step(network: torch.nn.Module, case: SpeedCase) -> Callable[[], None]:
+def _segmenter_step(network: torch.nn.Module, case: SpeedCase) -> tuple[Engine, Callable[[], None]]:
     segmenter = Segmenter(_checkpoint(network, case), device=case.device, precision=case.precision)
     rng = np.random.default_rng(0)
     pixels = {Modality.RGB: (rng.integers(0, 255, (case.height, case.width, 3), dtype=np.uint8), 'rgb8'),
@@ -167,7 +167,7 @@ def _segmenter_step(network: torch.nn.Module, case: SpeedCase) -> Callable[[], N
             pixels[modality] = image, encoding
             slots[modality] = BundleSlot(Presence.PRESENT, StampedImage(modality, stamp, stamp, image, encoding), 0.0)
         segmenter.segment(ImageBundle(present[0], slots, stamp))
-    return step
+    return segmenter.engine, step
 
 
 _STEPS = {'network': _network_step, 'segmenter': _segmenter_step}

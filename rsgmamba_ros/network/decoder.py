@@ -52,6 +52,6 @@ class Decoder(nn.Module):
         return self.classifier(gelu(self.norm(gathered)))
 
 
-def upsample_logits(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """(B, h, w, K) -> (B, K, *size), float32."""
-    return F.interpolate(logits.permute(0, 3, 1, 2).float(), size=size, mode='bilinear', align_corners=False)
+def enlarge(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear, (B, K, h, w) -> (B, K, *size), float32."""
+    return F.interpolate(logits.float(), size=size, mode='bilinear', align_corners=False)

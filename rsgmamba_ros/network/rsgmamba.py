@@ -9,13 +9,13 @@ Source: RSGMamba (arXiv 2604.12319); docs/network.md tells [paper], [reported] a
 """
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import nn, Tensor
 
 from rsgmamba_ros.network import efficientnet
-from rsgmamba_ros.network.decoder import Decoder, upsample_logits
+from rsgmamba_ros.network.decoder import Decoder, enlarge
 from rsgmamba_ros.network.encoder import STRIDES, VMambaEncoder
 from rsgmamba_ros.network.fusion import FusionConfig, FUSIONS
 from rsgmamba_ros.network.reliability import CorrelationConfig, ReliabilityHead
@@ -177,6 +177,10 @@ class RSGMamba(nn.Module):
         parts = self._parts(images, available, rows)
         return self._judge_only(images, parts, rows) if judge_only else self.segment(images, parts, rows)
 
+    def segment_coarsely(self, images: Tensor, available: Tensor) -> NetworkOutput:
+        """As `forward`, but with logits at stride 4, (B, K, H / 4, W / 4), in the network's dtype."""
+        return self._segment(images, self._parts(images, available, None), None)
+
     def _judge_only(self, images: Tensor, parts: list[Part], rows: Tensor | None) -> Tensor:
         with torch.no_grad():
             encoded = self._encode(images, parts, rows)
@@ -192,6 +196,10 @@ class RSGMamba(nn.Module):
             parts: every position of the batch once; each with at least one modality that the network uses.
             rows: see `forward`.
         """
+        output = self._segment(images, parts, rows)
+        return replace(output, logits=enlarge(output.logits, (images.shape[-2], images.shape[-1])))
+
+    def _segment(self, images: Tensor, parts: list[Part], rows: Tensor | None) -> NetworkOutput:
         fused, logits, maps = [], [], []
         for part, present, features in zip(parts, *self._encode(images, parts, rows)):
             judged = self._judge(present, features)
@@ -205,7 +213,7 @@ class RSGMamba(nn.Module):
         used = _in_batch_order(parts, torch.tensor(flags, device=images.device).split([len(p.rows) for p in parts]))
         reliability_logits = _in_batch_order(parts, logits)
         return NetworkOutput(
-            logits=upsample_logits(decoded, (images.shape[-2], images.shape[-1])),
+            logits=decoded.permute(0, 3, 1, 2),
             reliability=torch.where(used, torch.sigmoid(reliability_logits), 0.0),
             reliability_logits=reliability_logits,
             reliability_maps=tuple(_in_batch_order(parts, levels) for levels in zip(*maps)) if self.gated else ())

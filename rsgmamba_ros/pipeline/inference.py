@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from rsgmamba_ros.network.checkpoint import Checkpoint
+from rsgmamba_ros.network.decoder import enlarge
 from rsgmamba_ros.vocabulary.errors import BackendUnavailableError
 from rsgmamba_ros.vocabulary.images import Modality
 
@@ -20,16 +22,23 @@ class Inference:
     """What the network says of a batch.
 
     Attributes:
-        logits: (B, K, H, W) float32, on the device.
+        coarse_logits: (B, K, h, w) at the network's stride, in its dtype, on the device.
+        size: height and width of the network's input, pixels.
         reliability: calibrated, in [0, 1], (B, M) float32, on the host; exactly 0 where unavailable.
     """
 
-    logits: Tensor
+    coarse_logits: Tensor
+    size: tuple[int, int]
     reliability: np.ndarray
+
+    @property
+    def logits(self) -> Tensor:
+        """Of every pixel of the input, (B, K, H, W) float32: many bytes, which the labels alone do not need."""
+        return enlarge(self.coarse_logits, self.size)
 
 
 class Engine:
-    """Runs one checkpoint's network on one device.
+    """Runs one checkpoint's network on one device: a copy of it that is frozen for inference.
 
     Args:
         device: `auto` (CUDA if there is one), or a torch device by name: `cpu`, `cuda`, `cuda:1`.
@@ -44,17 +53,15 @@ class Engine:
         self.dtype = choose_precision(precision, self.device)
         self.modalities = (Modality.RGB, checkpoint.auxiliary)
         self.calibration = checkpoint.calibration
-        self.network = checkpoint.network.to(self.device).eval()
+        self.network = deepcopy(checkpoint.network).to(self.device).to_inference(self.dtype)
 
     @torch.inference_mode()
     def run(self, images: Tensor, available: Tensor) -> Inference:
-        """Run one batch: images (B, M, 3, H, W) float32, available (B, M) bool, both on any device."""
-        images = images.to(self.device, non_blocking=True)
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not torch.float32):
-            output = self.network(images, available.to(self.device, non_blocking=True))
-        reliability = calibrated_reliability(output.reliability_logits.float().cpu().numpy(), available.cpu().numpy(),
+        """Run one batch: images (B, M, 3, H, W) float32 on any device, available (B, M) bool on the host."""
+        output = self.network.segment_coarsely(images.to(self.device, non_blocking=True), available)
+        reliability = calibrated_reliability(output.reliability_logits.float().cpu().numpy(), available.numpy(),
                                              self.calibration, self.modalities)
-        return Inference(output.logits.float(), reliability)
+        return Inference(output.logits, (images.shape[-2], images.shape[-1]), reliability)
 
     def warm_up(self, height: int, width: int) -> None:
         """Run each availability case once at the given padded size, so that the first image is not the slow one."""

@@ -3,34 +3,29 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import torch
 from torch import Tensor
 
+from rsgmamba_ros.ops.decision import decide
 from rsgmamba_ros.vocabulary.labels import LabelSpace
 
 
-def label_and_confidence(logits: Tensor, *, valid_size: tuple[int, int],
+def label_and_confidence(logits: Tensor, *, input_size: tuple[int, int], valid_size: tuple[int, int],
                          output_size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Decide each pixel's class.
 
-    The decision is taken at the network's size and enlarged: logits of every class are many times the bytes.
+    The decision is taken at the network's input size and enlarged: logits of every class are many times the bytes.
 
     Args:
-        logits: (1, K, H, W) float32, any device.
-        valid_size: height and width of the part of the logits that is image, not padding.
-        output_size: height and width of the result.
+        logits: (1, K, h, w), at the network's stride, any device.
+        input_size: height and width of the network's input.
+        valid_size: of the part of it that is image, not padding.
+        output_size: of the result.
 
     Returns:
-        Label map, (h, w) uint8, and confidence, the softmax maximum, (h, w) uint8, 0..255 for 0..1.
+        Label map, (H, W) uint8, and confidence, the softmax maximum, (H, W) uint8, 0..255 for 0..1.
     """
     height, width = valid_size
-    with torch.inference_mode():
-        logits = logits[0, :, :height, :width]
-        highest, labels = logits.max(dim=0)
-        # 1 / sum(exp(l - max)) is the softmax of the largest class: no need for the others'.
-        confidence = (logits - highest).exp_().sum(dim=0).reciprocal_()
-        label_map = labels.to(torch.uint8).cpu().numpy()
-        confidence = confidence.mul_(255).round_().to(torch.uint8).cpu().numpy()
+    label_map, confidence = (result[:height, :width].cpu().numpy() for result in decide(logits[0], input_size))
     if valid_size == output_size:
         return label_map, confidence
     size = (output_size[1], output_size[0])

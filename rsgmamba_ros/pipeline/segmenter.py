@@ -102,7 +102,8 @@ class Segmenter:
         inference = self.engine.run(images, available)
         size = (self.config.output_height, self.config.output_width)
         label_map, confidence = label_and_confidence(
-            inference.logits, valid_size=(self.preprocessing.height, self.preprocessing.width),
+            inference.coarse_logits, input_size=inference.size,
+            valid_size=(self.preprocessing.height, self.preprocessing.width),
             output_size=size if all(size) else bundle.leading_image.size)
         learned = dict(zip(self.modalities, inference.reliability[0]))
         errors = tuple(str(candidate.error) for candidate in candidates.values() if candidate.error)

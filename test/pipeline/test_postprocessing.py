@@ -7,7 +7,8 @@ from rsgmamba_ros.vocabulary.labels import LabelSpace
 
 def test_labels_and_confidence_are_those_of_the_softmax():
     logits = torch.randn(1, 5, 13, 17, generator=torch.Generator().manual_seed(0)) * 3
-    label_map, confidence = label_and_confidence(logits, valid_size=(13, 17), output_size=(13, 17))
+    label_map, confidence = label_and_confidence(
+        logits, input_size=(13, 17), valid_size=(13, 17), output_size=(13, 17))
     highest, labels = logits.softmax(1)[0].max(0)
     np.testing.assert_array_equal(label_map, labels.numpy())
     # Half a step of rounding, and one float32 rounding at its edge.
@@ -19,7 +20,8 @@ def test_padding_is_cut_off_and_the_rest_enlarged():
     logits = torch.zeros(1, 2, 32, 32)
     logits[0, 1, :16, :8] = 5
     logits[0, 0, :16, 8:16] = 5
-    label_map, confidence = label_and_confidence(logits, valid_size=(16, 16), output_size=(32, 40))
+    label_map, confidence = label_and_confidence(
+        logits, input_size=(32, 32), valid_size=(16, 16), output_size=(32, 40))
     assert label_map.shape == confidence.shape == (32, 40)
     assert (label_map[:, :20] == 1).all() and (label_map[:, 20:] == 0).all()
 

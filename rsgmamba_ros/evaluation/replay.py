@@ -20,10 +20,9 @@ from rsgmamba_ros.data.bag_reader import BagReader, RecordedImage
 from rsgmamba_ros.data.image_messages import LABELS
 from rsgmamba_ros.evaluation.fault_injection import FaultInjector, Image
 from rsgmamba_ros.evaluation.label_matching import LabelFolder, LabelMatcher
-from rsgmamba_ros.evaluation.worker import call_ahead, Worker
 from rsgmamba_ros.pipeline.synchroniser import Synchroniser
 from rsgmamba_ros.vocabulary.errors import ImageError
-from rsgmamba_ros.vocabulary.images import ImageBundle, Modality, StampedImage
+from rsgmamba_ros.vocabulary.images import ImageBundle, Modality
 from rsgmamba_ros.vocabulary.segmentation import Segmentation
 
 if TYPE_CHECKING:
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
 
 #: How long a result waits for its label image, bag time. Labels are recorded with the images, not seconds later.
 _LABEL_PATIENCE_NS = 1_000_000_000
-#: Images that are decoded before they are due: two moments of three topics.
-_DECODED_AHEAD = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,33 +65,6 @@ class Observer:
 
     def replayed(self, result: ReplayedBundle) -> None:
         """Take note of a bundle when its ground truth has come, too, or cannot come any more."""
-
-
-class InBackground(Observer):
-    """Tells other observers of bundles on a thread of their own, in order, and of arrivals at once.
-
-    An exception of theirs is raised by the next call; they are told of no more bundles then.
-    """
-
-    def __init__(self, observers: Sequence[Observer]):
-        self._observers = observers
-        self.worker = Worker()
-
-    def arrived(self, image: Image) -> None:
-        """Tell the others."""
-        for observer in self._observers:
-            observer.arrived(image)
-
-    def segmented(self, result: ReplayedBundle) -> None:
-        """Have the others told."""
-        self._submit(lambda observer: observer.segmented(result))
-
-    def replayed(self, result: ReplayedBundle) -> None:
-        """Have the others told."""
-        self._submit(lambda observer: observer.replayed(result))
-
-    def _submit(self, tell: Callable[[Observer], None]) -> None:
-        self.worker.submit(lambda: [tell(observer) for observer in self._observers])
 
 
 class OfflineReplay:
@@ -165,17 +135,19 @@ class OfflineReplay:
 
     def _images(self) -> Iterator[Image]:
         """The bag's images, decoded where there is a segmenter; ground truth goes to the matcher."""
-        if self._segmenter is None:
-            for recorded in self._bag.headers(self._topics):
-                self.read_messages += 1
-                yield recorded
-            return
-        for recorded, image in call_ahead(_decode, self._bag.images(self._topics), limit=_DECODED_AHEAD):
+        read = self._bag.headers if self._segmenter is None else self._bag.images
+        for recorded in read(self._topics):
             self.read_messages += 1
+            if self._segmenter is None:
+                yield recorded
+                continue
             self._read_label_file(recorded)
-            if isinstance(image, ImageError):
-                self.skipped[f'{recorded.topic}: {_cause(image)}'] += 1
-            elif recorded.modality == LABELS:
+            try:
+                image = recorded.decode()
+            except ImageError as error:
+                self.skipped[f'{recorded.topic}: {_cause(error)}'] += 1
+                continue
+            if recorded.modality == LABELS:
                 self._matcher.add_label_map(image.stamp_ns, image.pixels)
             else:
                 yield image
@@ -227,13 +199,6 @@ class OfflineReplay:
         result = result if label_map is None else replace(result, label_map=label_map)
         for observer in self._observers:
             observer.replayed(result)
-
-
-def _decode(recorded: RecordedImage) -> tuple[RecordedImage, StampedImage | ImageError]:
-    try:
-        return recorded, recorded.decode()
-    except ImageError as error:
-        return recorded, error
 
 
 def _cause(error: ImageError) -> str:

@@ -1,6 +1,9 @@
 """Pictures of a replay that are worth a look: a strip of the whole run, and the images with the worst result."""
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
@@ -9,7 +12,7 @@ from rsgmamba_ros.evaluation.replay_report import Panel
 from rsgmamba_ros.evaluation.replay_score import ReplayScore
 from rsgmamba_ros.evaluation.result_bag import jpeg
 from rsgmamba_ros.pipeline.postprocessing import overlay
-from rsgmamba_ros.vocabulary.images import Modality, StampedImage
+from rsgmamba_ros.vocabulary.images import Modality
 from rsgmamba_ros.vocabulary.labels import LabelSpace
 
 _STRIP, _WORST = 6, 6
@@ -19,8 +22,21 @@ _WIDTH, _QUALITY = 320, 82
 _COLOURS = {Modality.DEPTH: cv2.COLORMAP_TURBO, Modality.THERMAL: cv2.COLORMAP_INFERNO}
 
 
+@dataclass(frozen=True, eq=False)
+class _Moment:
+    """What a panel is made of, in the panel's size: most are given up for worse ones and never painted."""
+
+    time_s: float
+    score: float
+    caption: str
+    images: Mapping[Modality, np.ndarray | None]
+    leader: Modality
+    label_map: np.ndarray
+    truth: np.ndarray | None
+
+
 class PictureCollector(Observer):
-    """Keeps a bounded number of panels.
+    """Keeps a bounded number of moments, and makes panels of them when asked.
 
     Args:
         score: scores the same replay, and is told of each bundle before this one.
@@ -31,8 +47,18 @@ class PictureCollector(Observer):
         self._labels = labels
         self._score = score
         self._step_s = duration_s / _STRIP
-        self.strip: list[Panel] = []
-        self.worst: list[Panel] = []
+        self._strip: list[_Moment] = []
+        self._worst: list[_Moment] = []
+
+    @property
+    def strip(self) -> list[Panel]:
+        """The run, evenly spread, in order of time."""
+        return [self._panel(moment) for moment in self._strip]
+
+    @property
+    def worst(self) -> list[Panel]:
+        """The worst images, the worst one first."""
+        return [self._panel(moment) for moment in self._worst]
 
     def replayed(self, result: ReplayedBundle) -> None:
         """Keep a picture of a bundle if it is due or bad enough."""
@@ -40,37 +66,46 @@ class PictureCollector(Observer):
             return
         miou = self._score.miou[-1]
         score = float(result.segmentation.confidence.mean() / 255) if np.isnan(miou) else miou
-        if len(self.strip) < _STRIP and result.time_s >= (len(self.strip) + 0.5) * self._step_s:
-            self.strip.append(self._panel(result, score))
+        if len(self._strip) < _STRIP and result.time_s >= (len(self._strip) + 0.5) * self._step_s:
+            self._strip.append(_moment(result, score))
         self._keep_if_bad(result, score)
 
     def _keep_if_bad(self, result: ReplayedBundle, score: float) -> None:
-        near = [panel for panel in self.worst if abs(panel.time_s - result.time_s) < _APART_S]
-        rivals = near or (self.worst if len(self.worst) >= _WORST else [])
-        if rivals and score >= max(panel.score for panel in rivals):
+        near = [moment for moment in self._worst if abs(moment.time_s - result.time_s) < _APART_S]
+        rivals = near or (self._worst if len(self._worst) >= _WORST else [])
+        if rivals and score >= max(moment.score for moment in rivals):
             return
-        if near and score >= min(panel.score for panel in near):
+        if near and score >= min(moment.score for moment in near):
             return
-        kept = [panel for panel in self.worst if panel not in near]
-        self.worst = sorted([*kept, self._panel(result, score)], key=lambda panel: panel.score)[:_WORST]
+        kept = [moment for moment in self._worst if moment not in near]
+        self._worst = sorted([*kept, _moment(result, score)], key=lambda moment: moment.score)[:_WORST]
 
-    def _panel(self, result: ReplayedBundle, score: float) -> Panel:
-        leading, segmentation = result.bundle.leading_image.pixels, result.segmentation
-        pictures = {str(modality): self._picture(result.bundle.image(modality)) for modality in result.bundle.slots}
-        base = _shrink(leading)
-        pictures['labels'] = _encode(overlay(base, segmentation.label_map, self._labels, alpha=0.6))
-        if result.label_map is not None and result.label_map.shape == leading.shape[:2]:
-            truth = np.minimum(result.label_map, 255).astype(np.uint8)
-            pictures['ground truth'] = _encode(overlay(base, truth, self._labels, alpha=0.6))
-        states = [f'{modality} {state.reliability:.2f}' + (f' ({", ".join(state.causes)})' if state.causes else '')
-                  for modality, state in segmentation.reliability.items()]
-        return Panel(result.time_s, score, 'reliability: ' + ', '.join(states), pictures)
+    def _panel(self, moment: _Moment) -> Panel:
+        pictures = {str(modality): _picture(pixels, modality) for modality, pixels in moment.images.items()}
+        leading = moment.images[moment.leader]
+        painted = {'labels': moment.label_map, 'ground truth': moment.truth}
+        pictures |= {name: _encode(overlay(leading, label_map, self._labels, alpha=0.6))
+                     for name, label_map in painted.items() if label_map is not None}
+        return Panel(moment.time_s, moment.score, moment.caption, pictures)
 
-    def _picture(self, image: StampedImage | None) -> bytes:
-        if image is None:
-            return b''
-        small = _shrink(image.pixels)
-        return _encode(small if image.modality is Modality.RGB else false_colours(small, image.modality))
+
+def _moment(result: ReplayedBundle, score: float) -> _Moment:
+    bundle, segmentation, truth = result.bundle, result.segmentation, result.label_map
+    images = {modality: bundle.image(modality) for modality in bundle.slots}
+    if truth is not None:
+        fits = truth.shape == bundle.leading_image.size
+        truth = _shrink(np.minimum(truth, 255).astype(np.uint8)) if fits else None
+    states = [f'{modality} {state.reliability:.2f}' + (f' ({", ".join(state.causes)})' if state.causes else '')
+              for modality, state in segmentation.reliability.items()]
+    return _Moment(result.time_s, score, 'reliability: ' + ', '.join(states),
+                   {modality: image and _shrink(image.pixels) for modality, image in images.items()}, bundle.leader,
+                   _shrink(segmentation.label_map), truth)
+
+
+def _picture(pixels: np.ndarray | None, modality: Modality) -> bytes:
+    if pixels is None:
+        return b''
+    return _encode(pixels if modality is Modality.RGB else false_colours(pixels, modality))
 
 
 def false_colours(pixels: np.ndarray, modality: Modality) -> np.ndarray:

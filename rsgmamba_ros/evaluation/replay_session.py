@@ -14,7 +14,7 @@ from rsgmamba_ros.data.image_messages import LABELS
 from rsgmamba_ros.evaluation.bundle_log import BundleLog
 from rsgmamba_ros.evaluation.fault_injection import FaultInjector, parse_faults
 from rsgmamba_ros.evaluation.label_matching import LabelFolder
-from rsgmamba_ros.evaluation.replay import InBackground, Observer, OfflineReplay
+from rsgmamba_ros.evaluation.replay import Observer, OfflineReplay
 from rsgmamba_ros.evaluation.replay_config import ReplayConfig
 from rsgmamba_ros.evaluation.replay_health import ReplayHealth
 from rsgmamba_ros.evaluation.replay_results import END_OF_BAG, Findings, Sources, write_results
@@ -97,7 +97,6 @@ class ReplaySession:
         self._injector = FaultInjector(faults, options.seed, bag.start_ns)
         self._log = BundleLog(options.out / 'bundles.jsonl')
         self._results: ResultBag | None = None
-        self._background: InBackground | None = None
         self._health = ReplayHealth(modalities, self._synchroniser.counters, start_ns=bag.start_ns,
                                     has_results=self.segmenter is not None, publish=self._write_health)
         self._replay = OfflineReplay(
@@ -120,12 +119,13 @@ class ReplaySession:
                 ended_by = 'interrupted'
         except BagError as caught:
             error, ended_by = caught, str(caught)
-        for finish in self._finishers():
-            try:
-                finish()
-            except BagError as caught:  # a full disk must not keep the rest from being written
-                error = error or caught
-                ended_by = str(error)
+        self._log.close()
+        try:
+            if self._results:
+                self._results.close()
+        except BagError as caught:  # a full disk must not keep the rest from being written
+            error = error or caught
+            ended_by = str(error)
         wall_s = perf_counter() - start
         summary = self._write(ended_by, wall_s)
         if error:
@@ -142,14 +142,8 @@ class ReplaySession:
         findings.health = self._health.as_json()
         return write_results(self.options.out, self.sources, findings, ended_by=ended_by, wall_s=wall_s)
 
-    def _finishers(self) -> list[Callable[[], None]]:
-        return [*([self._background.worker.finish] if self._background else []), self._log.close,
-                *([self._results.close] if self._results else [])]
-
     def _observers(self) -> list[Observer]:
-        # The health monitor looks at the synchroniser as it is at the moment: it stays on the replay's own thread.
-        # The log comes first: where it ends, on a full disk, so does all else.
-        aside: list[Observer] = [self._log, self.findings.timeline]
+        observers: list[Observer] = [self.findings.timeline, self._log, self._health]
         if self.segmenter:
             # torch comes with these; a sync-only replay does without.
             from rsgmamba_ros.evaluation.replay_pictures import PictureCollector
@@ -161,17 +155,15 @@ class ReplaySession:
             score = ReplayScore(labels, has_truth=has_truth)
             pictures = PictureCollector(labels, score, duration_s=self.sources.duration_s)
             self.findings.score, self.findings.pictures = score, pictures
-            aside += [score, pictures]
+            observers += [score, pictures]
             if self.options.write_results:
                 self._results = ResultBag(self.options.out / 'results', labels)
-                aside.append(self._results)
-            # Scoring, painting and compressing take more than a tenth of the nano network's time.
-            self._background = InBackground(aside)
-        return [self._health, *([self._background] if self._background else aside)]
+                observers.append(self._results)
+        return observers
 
     def _write_health(self, report: HealthReport, now_ns: int) -> None:
         if self._results:
-            self._background.worker.submit(lambda: self._results.write_health(report, now_ns))
+            self._results.write_health(report, now_ns)
 
 
 def _sources(options: ReplayOptions, bag: BagReader, topics: Mapping[str, Modality | str],

@@ -24,13 +24,13 @@ _PRESENCE = {Presence.PRESENT: 0, Presence.LATE: 1, Presence.MISSING: 2, Presenc
 #: JPEG quality of the overlay: it is for looking at, and 30 times smaller than raw.
 _QUALITY = 80
 #: Largest width of the overlay, pixels: beside the exact label map, more of it costs more than the network's tenth.
-_OVERLAY_WIDTH = 480
+_OVERLAY_WIDTH = 320
 
 
 class ResultBag(Observer):
     """Writes /segmentation, /segmentation/overlay/compressed, /segmentation/reliability and /diagnostics.
 
-    Label maps are exact (mono8, compressed by chunk); the overlay is JPEG and at most 480 wide. Bag time is that of the
+    Label maps are exact (mono8, compressed by chunk); the overlay is JPEG and at most 320 wide. Bag time is that of the
     bundle's release.
     """
 
@@ -99,7 +99,7 @@ def _at_most(image: np.ndarray, width: int) -> np.ndarray:
     if image.shape[1] <= width:
         return image
     height = max(1, round(image.shape[0] * width / image.shape[1]))
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_NEAREST)
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def jpeg(rgb: np.ndarray, *, quality: int) -> bytes:

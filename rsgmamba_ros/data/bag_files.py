@@ -5,12 +5,13 @@ its end, a folder without metadata.yaml. These are read as far as they go, and t
 """
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 import re
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from mcap.records import Channel, Message, Schema
 from mcap.stream_reader import StreamReader
@@ -18,8 +19,10 @@ from rosbags.rosbag1 import Reader as Rosbag1Reader
 from rosbags.rosbag2 import Reader as Rosbag2Reader
 import yaml
 
-from rsgmamba_ros.data.message_heads import open_heads
+from rsgmamba_ros.data.message_heads import McapMessages, MessageHeads, open_heads, open_mcap
 from rsgmamba_ros.vocabulary.errors import BagError
+
+Opened = TypeVar('Opened', MessageHeads, McapMessages)
 
 STORAGE_SUFFIXES = ('.mcap', '.db3')
 
@@ -47,11 +50,11 @@ class BagFile(Protocol):
     end_ns: int
     ros1: bool
 
-    def messages(self, topics: set[str]) -> Iterator[tuple[str, str, int, bytes]]:
+    def messages(self, topics: set[str]) -> Iterator[tuple[str, str, int, bytes | memoryview]]:
         """Topic, message type, receive time in nanoseconds and serialised message, in receive order."""
         ...
 
-    def heads(self, topics: set[str]) -> Iterator[tuple[str, str, int, bytes]]:
+    def heads(self, topics: set[str]) -> Iterator[tuple[str, str, int, bytes | memoryview]]:
         """The same, but of a message only its beginning need be there."""
         ...
 
@@ -136,13 +139,13 @@ class _RosbagsFile:
     def __exit__(self, *_: object) -> None:
         self._reader.close()
 
-    def messages(self, topics: set[str]) -> Iterator[tuple[str, str, int, bytes]]:
+    def messages(self, topics: set[str]) -> Iterator[tuple[str, str, int, bytes | memoryview]]:
         connections = [connection for connection in self._reader.connections if connection.topic in topics]
         if connections:
             for connection, received_ns, raw in self._reader.messages(connections):
                 yield connection.topic, connection.msgtype, received_ns, raw
 
-    def heads(self, topics: set[str]) -> Iterator[tuple[str, str, int, bytes]]:
+    def heads(self, topics: set[str]) -> Iterator[tuple[str, str, int, bytes | memoryview]]:
         return self.messages(topics)
 
 
@@ -150,15 +153,25 @@ class _Rosbag2(_RosbagsFile):
     def __init__(self, path: Path):
         super().__init__(Rosbag2Reader(path))
         self._path = path
+        self._opened: dict[Callable[[Path], Any], list[Any]] = {}
 
-    def heads(self, topics: set[str]) -> Iterator[tuple[str, str, int, bytes]]:
+    def messages(self, topics: set[str]) -> Iterator[tuple[str, str, int, bytes | memoryview]]:
+        opened = self._all_files(open_mcap)
+        return chain.from_iterable(file.messages(topics) for file in opened) if opened else super().messages(topics)
+
+    def heads(self, topics: set[str]) -> Iterator[tuple[str, str, int, bytes | memoryview]]:
+        opened = self._all_files(open_heads)
+        return chain.from_iterable(file.heads(topics) for file in opened) if opened else self.messages(topics)
+
+    def _all_files(self, open_file: Callable[[Path], Opened | None]) -> list[Opened]:
+        """The bag's files in the order in which they were recorded; none if one of them cannot be opened so."""
+        if open_file in self._opened:
+            return self._opened[open_file]
         files = [self._path] if self._path.is_file() else [
             self._path / name for name in _recorded_files(self._path / 'metadata.yaml')]
-        heads = [] if self._reader.compression_mode else [open_heads(file) for file in files]
-        if not heads or None in heads:
-            yield from self.messages(topics)
-        for file in heads if None not in heads else ():
-            yield from file.heads(topics)
+        opened = [None] if self._reader.compression_mode else [open_file(file) for file in files]
+        self._opened[open_file] = [] if None in opened else opened
+        return self._opened[open_file]
 
 
 class _Rosbag1(_RosbagsFile):
@@ -189,13 +202,13 @@ class _CutOffMcap:
         self.topics = [Topic(*key, count) for key, count in counts.items()]
         self.start_ns, self.end_ns = times[0], times[-1]
 
-    def messages(self, topics: set[str]) -> Iterator[tuple[str, str, int, bytes]]:
+    def messages(self, topics: set[str]) -> Iterator[tuple[str, str, int, bytes | memoryview]]:
         return (message for message in self._records() if message[0] in topics)
 
-    def heads(self, topics: set[str]) -> Iterator[tuple[str, str, int, bytes]]:
+    def heads(self, topics: set[str]) -> Iterator[tuple[str, str, int, bytes | memoryview]]:
         return self.messages(topics)
 
-    def _records(self) -> Iterator[tuple[str, str, int, bytes]]:
+    def _records(self) -> Iterator[tuple[str, str, int, bytes | memoryview]]:
         schemas: dict[int, Schema] = {}
         channels: dict[int, Channel] = {}
         with self._path.open('rb') as stream:

@@ -133,9 +133,10 @@ class BagReader:
         ROS 1 messages of types that ROS 2 has too are converted.
         """
         for topic, message_type, received_ns, raw, ros1 in self._messages(topics):
-            yield topic, message_type, received_ns, bytes(typestore().ros1_to_cdr(raw, message_type)) if ros1 else raw
+            yield topic, message_type, received_ns, bytes(typestore().ros1_to_cdr(raw, message_type) if ros1 else raw)
 
-    def _messages(self, topics: set[str], *, head_only: bool = False) -> Iterator[tuple[str, str, int, bytes, bool]]:
+    def _messages(self, topics: set[str], *,
+                  head_only: bool = False) -> Iterator[tuple[str, str, int, bytes | memoryview, bool]]:
         for file in self._files:
             messages = file.heads(topics) if head_only else file.messages(topics)
             while True:

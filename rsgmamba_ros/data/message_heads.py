@@ -1,4 +1,4 @@
-"""The first bytes of every message of a bag's file, by its index: a study of stamps need not read the pixels.
+"""The messages of a bag's file by its index, or their first bytes: a study of stamps need not read the pixels.
 
 Only for what rosbag2 writes by default: MCAP with an index and without compression, and SQLite.
 """
@@ -25,6 +25,7 @@ _CHUNK_START = struct.Struct('<BQQQQII')  #: opcode, length, start, end, uncompr
 _INDEX_START = struct.Struct('<BQHI')     #: opcode, length, channel, bytes of entries
 _MESSAGE_START = struct.Struct('<BQHIQQ')  #: opcode, length, channel, sequence, log time, publish time
 _ENTRY = np.dtype([('time_ns', '<u8'), ('offset', '<u8')])
+_PLACE = np.dtype([('time_ns', '<u8'), ('offset', '<u8'), ('channel', '<u2')])
 
 
 class MessageHeads(Protocol):
@@ -39,7 +40,7 @@ def open_heads(path: Path) -> MessageHeads | None:
     """The heads of a file, None if they cannot be had without the rest."""
     if path.suffix == '.db3':
         return SqliteHeads(path)
-    return _open_mcap(path) if path.suffix == '.mcap' else None
+    return open_mcap(path)
 
 
 class SqliteHeads:
@@ -69,8 +70,8 @@ class SqliteHeads:
                 blob.close()
 
 
-class McapHeads:
-    """The messages of a file in order of their log time, each as far as its first `HEAD_BYTES` bytes."""
+class McapMessages:
+    """The messages of a file in order of their log time."""
 
     def __init__(self, path: Path, summary: Summary):
         self._path = path
@@ -80,26 +81,53 @@ class McapHeads:
 
     def heads(self, topics: set[str]) -> Iterator[tuple[str, str, int, bytes]]:
         """See `MessageHeads`."""
-        channels = {channel: kind for channel, kind in self._types.items() if kind[0] in topics}
+        channels = self._channels(topics)
         with self._path.open('rb', buffering=0) as file:
-            for position, time_ns in self._positions(file, set(channels)):
+            for channel, position, time_ns in self._positions(file, set(channels)):
                 raw = os.pread(file.fileno(), _MESSAGE_START.size + HEAD_BYTES, position)
-                _, length, channel, *_ = _MESSAGE_START.unpack_from(raw)
-                end = 9 + length  # the record's opcode and length come before what is counted
-                yield *channels[channel], time_ns, raw[_MESSAGE_START.size:end]
+                yield *channels[channel], time_ns, raw[_MESSAGE_START.size:_record_size(raw)]
 
-    def _positions(self, file: BinaryIO, channels: set[int]) -> Iterator[tuple[int, int]]:
-        """Where each message's record begins, and its log time, in order of time."""
+    def messages(self, topics: set[str]) -> Iterator[tuple[str, str, int, memoryview]]:
+        """Whole messages in the same order, each read once; rosbags reads a chunk, and then a message from it.
+
+        Raises:
+            OSError: the file ends within a message.
+        """
+        channels = self._channels(topics)
+        sizes = dict.fromkeys(channels, HEAD_BYTES)
+        with self._path.open('rb', buffering=0) as file:
+            for channel, position, time_ns in self._positions(file, set(channels)):
+                raw = os.pread(file.fileno(), sizes[channel], position)
+                size = _record_size(raw)
+                if size > len(raw):  # larger than the one before: most topics have images of one size
+                    raw = os.pread(file.fileno(), size, position)
+                if size > len(raw):
+                    raise OSError(f'{self._path.name} ends within a message')
+                sizes[channel] = size
+                yield *channels[channel], time_ns, memoryview(raw)[_MESSAGE_START.size:size]
+
+    def _channels(self, topics: set[str]) -> dict[int, tuple[str, str]]:
+        return {channel: kind for channel, kind in self._types.items() if kind[0] in topics}
+
+    def _positions(self, file: BinaryIO, channels: set[int]) -> Iterator[tuple[int, int, int]]:
+        """Each message's channel, where its record begins, and its log time, in order of time."""
         entries = [entry for chunk in self._summary.chunk_indexes for entry in _read_index(file, chunk, channels)]
         if not entries:
             return
         merged = np.concatenate(entries)
         for index in np.lexsort((merged['offset'], merged['time_ns'])):
-            yield int(merged['offset'][index]), int(merged['time_ns'][index])
+            yield int(merged['channel'][index]), int(merged['offset'][index]), int(merged['time_ns'][index])
 
 
-def _open_mcap(path: Path) -> McapHeads | None:
-    """None if the file has no index or is compressed."""
+def _record_size(raw: bytes) -> int:
+    """Bytes of the message record that begins here: its opcode and length come before what is counted."""
+    return 9 + _MESSAGE_START.unpack_from(raw)[1]
+
+
+def open_mcap(path: Path) -> McapMessages | None:
+    """None if the file is no MCAP, has no index or is compressed."""
+    if path.suffix != '.mcap':
+        return None
     try:
         with path.open('rb') as stream:
             summary = make_reader(stream).get_summary()
@@ -109,7 +137,7 @@ def _open_mcap(path: Path) -> McapHeads | None:
         return None
     if any(chunk.compression or not chunk.message_index_length for chunk in summary.chunk_indexes):
         return None
-    return McapHeads(path, summary)
+    return McapMessages(path, summary)
 
 
 def _read_index(file: BinaryIO, chunk: ChunkIndex, channels: set[int]) -> list[np.ndarray]:
@@ -122,8 +150,9 @@ def _read_index(file: BinaryIO, chunk: ChunkIndex, channels: set[int]) -> list[n
     while position < len(raw):
         _, length, channel, size = _INDEX_START.unpack_from(raw, position)
         if channel in channels:
-            entries = np.frombuffer(raw, _ENTRY, size // _ENTRY.itemsize, position + _INDEX_START.size).copy()
-            entries['offset'] += records_start
-            found.append(entries)
+            entries = np.frombuffer(raw, _ENTRY, size // _ENTRY.itemsize, position + _INDEX_START.size)
+            found.append(np.empty(len(entries), _PLACE))
+            found[-1]['time_ns'], found[-1]['channel'] = entries['time_ns'], channel
+            found[-1]['offset'] = entries['offset'] + records_start
         position += 9 + length
     return found

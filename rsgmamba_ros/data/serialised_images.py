@@ -55,7 +55,8 @@ class ImageMessage:
                             is_bigendian=self.is_bigendian, data=self.data)
 
 
-def parse_image_message(raw: bytes, message_type: str, *, ros1: bool = False, head_only: bool = False) -> ImageMessage:
+def parse_image_message(raw: bytes | memoryview, message_type: str, *, ros1: bool = False,
+                        head_only: bool = False) -> ImageMessage:
     """Read the fields of a serialised image message.
 
     Args:
@@ -89,7 +90,7 @@ def parse_image_message(raw: bytes, message_type: str, *, ros1: bool = False, he
 class _Fields:
     """One field after another of a serialised message. CDR aligns numbers to their size, ROS 1 does not."""
 
-    def __init__(self, raw: bytes, ros1: bool):
+    def __init__(self, raw: bytes | memoryview, ros1: bool):
         self._raw = raw
         self._aligned = not ros1
         self._uint32 = struct.Struct('<I' if ros1 or raw[1] & 1 else '>I')

@@ -1,5 +1,7 @@
+import os
 from pathlib import Path
 import shutil
+from unittest.mock import patch
 
 import cv2
 import numpy as np
@@ -295,3 +297,25 @@ def test_headers_come_in_receive_order_even_if_they_were_written_in_another(tmp_
             bag.write_image(list(TOPICS)[index % 2], depth(0) if index % 2 else COLOURS, frame_id='x' * (index % 700),
                             encoding='16UC1' if index % 2 else 'rgb8', stamp_ns=int(index), received_ns=int(index // 3))
     check_headers(tmp_path / 'bag')
+
+
+@pytest.mark.parametrize('compression', ['none', 'storage'])
+def test_messages_are_those_that_rosbags_reads(tmp_path, compression):
+    order = np.random.default_rng(0).permutation(400)
+    with BagWriter(tmp_path / 'bag', compression=compression) as bag:
+        for index in order:
+            pixels = np.full((5 + index % 40, 64), index, np.uint16)
+            bag.write_image(list(TOPICS)[index % 2], pixels, encoding='16UC1', stamp_ns=int(index),
+                            received_ns=int(index))
+    with Reader(tmp_path / 'bag') as reader:
+        expected = [(connection.topic, time_ns, bytes(raw)) for connection, time_ns, raw in reader.messages()]
+    with BagReader(tmp_path / 'bag') as bag:
+        assert [(topic, time_ns, raw) for topic, _, time_ns, raw in bag.serialised(set(TOPICS))] == expected
+
+
+def test_an_index_that_leads_out_of_the_file_ends_the_images_and_is_said(tmp_path):
+    path = next(write_bag(tmp_path / 'bag').glob('*.mcap'))
+    pread = os.pread
+    with BagReader(path) as bag, patch.object(os, 'pread', lambda *arguments: pread(*arguments)[:1000]):
+        assert list(bag.images(TOPICS)) == []
+        assert 'ends within a message' in bag.damage[-1]

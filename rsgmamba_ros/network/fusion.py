@@ -21,6 +21,9 @@ from rsgmamba_ros.network.modulation import ConcatenationMerge, LCGM, SumMerge
 from rsgmamba_ros.network.vss_block import LayerNorm, SelectiveScan2D
 from rsgmamba_ros.ops.layers import depthwise_silu, gelu
 
+#: Logit of the gates of an untrained network: most images are good.
+OPEN_LOGIT = 2.0
+
 
 @dataclass(frozen=True)
 class FusionConfig:
@@ -94,6 +97,12 @@ class RSGMB(nn.Module):
         self.cross_up = nn.ModuleList(nn.Linear(config.rank, inner, bias=False) for _ in range(modalities))
         self.cross_scale = nn.Parameter(torch.full((modalities,), 0.1))
         self.lcgm = LCGM(dim, modalities)
+
+    @torch.no_grad()
+    def open_gates(self) -> None:
+        """Begin a training with trust: half-closed gates would halve what is learned of the scans at first."""
+        for gate in self.own_gates:
+            gate.fc2.bias.fill_(OPEN_LOGIT)
 
     def forward(self, features: dict[int, Tensor],
                 reliability_logits: dict[int, Tensor]) -> tuple[Tensor, dict[int, Tensor]]:

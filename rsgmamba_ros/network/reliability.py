@@ -20,6 +20,7 @@ CELLS = 4                          # the image is cut in CELLS x CELLS for local
 FEATURE_CHANNELS = 16              # each stage's features are projected to, before pooling
 CORRELATION_CHANNELS = 8
 HIDDEN = 64
+TRUSTING_LOGIT = 2.0               # of an untrained head: most images are good
 FLOOR = 1e-3                       # keeps logarithms and quotients finite on constant images
 
 
@@ -141,9 +142,13 @@ class ReliabilityHead(nn.Module):
         self.alone = nn.ModuleList(nn.Linear(alone, HIDDEN) for _ in range(modalities))
         self.together = nn.ModuleList(nn.Linear(together, HIDDEN) for _ in range(modalities))
         self.output = nn.ModuleList(nn.Linear(HIDDEN, 1) for _ in range(modalities))
+        for output in self.output:
+            nn.init.constant_(output.bias, TRUSTING_LOGIT)
 
     def forward(self, images: dict[int, Tensor], features: dict[int, list[Tensor]]) -> dict[int, Tensor]:
         """Judge the available modalities.
+
+        Features enter detached: they are for the labels, and judging them must not bend them.
 
         Args:
             images: for each available modality (B, 3, H, W), normalised.
@@ -155,7 +160,7 @@ class ReliabilityHead(nn.Module):
         device_type = next(iter(images.values())).device.type
         with (torch.autocast(device_type, enabled=False) if torch.amp.is_autocast_available(device_type)
               else nullcontext()):
-            features = {modality: [stage.float() for stage in stages] for modality, stages in features.items()}
+            features = {modality: [stage.detach().float() for stage in stages] for modality, stages in features.items()}
             seen = {modality: self.images[modality](image.float()) for modality, image in images.items()}
             correlated = self._correlate(features, {modality: maps for modality, (_, maps) in seen.items()})
             return {modality: self._logit(modality, statistics, features[modality], correlated)

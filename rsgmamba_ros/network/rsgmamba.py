@@ -17,7 +17,7 @@ from torch import nn, Tensor
 from rsgmamba_ros.network import efficientnet
 from rsgmamba_ros.network.decoder import Decoder, enlarge
 from rsgmamba_ros.network.encoder import STRIDES, VMambaEncoder
-from rsgmamba_ros.network.fusion import FusionConfig, FUSIONS
+from rsgmamba_ros.network.fusion import FusionConfig, FUSIONS, RSGMB
 from rsgmamba_ros.network.reliability import CorrelationConfig, ReliabilityHead
 from rsgmamba_ros.network.vss_block import SelectiveScan2D
 from rsgmamba_ros.vocabulary.errors import ConfigError
@@ -298,3 +298,5 @@ def _initialise(module: nn.Module) -> None:
         nn.init.trunc_normal_(module.weight, std=0.02)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
+    elif isinstance(module, RSGMB):
+        module.open_gates()

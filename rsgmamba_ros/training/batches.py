@@ -61,14 +61,19 @@ class TrainingSamples:
         label_map = window.cut(sample.label_map, blank=self.dataset.labels.ignore_index)
         arrays = _arrays(failed, window, self.config)
         if self.config.failures.alone:
-            arrays['available'] = _once_more_alone(arrays['available'][0], rng)
+            arrays['available'] = _once_more_alone(arrays['available'][0], arrays['reliability'], rng)
         return {'label_map': label_map.astype(np.int64), **arrays}
 
 
-def _once_more_alone(available: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """What is available, (M,) -> that, and one of it, (2, M)."""
+def _once_more_alone(available: np.ndarray, reliability: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """What is available, (M,) -> that, and the most reliable one of it alone, (2, M); any of equals.
+
+    A sensor that stands alone because the other one failed is the case to be good at; alone and spoilt at once it
+    teaches little and its large losses drown the rest.
+    """
+    best = reliability[available].max()
     one = np.zeros_like(available)
-    one[rng.choice(np.flatnonzero(available))] = True
+    one[rng.choice(np.flatnonzero(available & (reliability == best)))] = True
     return np.stack([available, one])
 
 

@@ -23,8 +23,8 @@ class FailureConfig:
         missing: probability that one modality is missing; each is as likely as the other, never both.
         corrupted: probability that the sample is corrupted.
         both: probability that a corrupted sample has both modalities corrupted.
-        alone: whether each sample is segmented once more from one of its modalities alone. Its images are encoded
-            already, so this costs less than a sample that lacks a modality, and teaches the same.
+        alone: whether each sample is segmented once more from one modality alone, the one that did not fail if the
+            other did. Its images are encoded already, so this costs less than a sample that lacks a modality.
     """
 
     missing: float = 0.25

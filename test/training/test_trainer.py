@@ -111,6 +111,15 @@ def test_every_sample_is_seen_once_more_from_one_modality_alone():
     assert torch.equal(batch.targets.label_map[0], batch.targets.label_map[1])
 
 
+def test_alone_is_the_modality_that_did_not_fail():
+    batches = training_batches(Squares(), replace(CONFIG, failures=FailureConfig(0.0, 1.0, both=0.0, alone=True)),
+                               first_step=0)
+    for batch in batches:
+        reliability, alone = batch.targets.reliability[1::2], batch.available[1::2]
+        assert torch.equal(reliability[alone], reliability.max(1).values)
+    assert (reliability.min() < 1).all()
+
+
 def test_a_phase_for_the_reliability_changes_nothing_else(tmp_path):
     phases = (*CONFIG.phases, Phase(3, 2, 32, 64, learns='reliability', scales=(1.0, 1.0)))
     trainer = train(tmp_path, replace(CONFIG, phases=phases), until=CONFIG.steps)

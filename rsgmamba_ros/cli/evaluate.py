@@ -13,12 +13,14 @@ from rsgmamba_ros.data.datasets import open_dataset
 from rsgmamba_ros.evaluation.protocols import conditions_of, PROTOCOLS, SEVERITIES
 from rsgmamba_ros.evaluation.report import draw_panels, draw_pictures, markdown, write_summary
 from rsgmamba_ros.evaluation.scoring import check_fit, score_conditions, summarise
+from rsgmamba_ros.network.shipped import checkpoint_path
 from rsgmamba_ros.pipeline.segmenter import Segmenter
+from rsgmamba_ros.vocabulary.images import Modality
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `rsgmamba evaluate`."""
-    parser.add_argument('--checkpoint', type=Path, required=True)
+    parser.add_argument('--checkpoint', required=True, help='a file, or the name of a shipped network')
     parser.add_argument('--data', required=True, help="dataset folder, or 'synthetic' for rendered rooms")
     parser.add_argument('--split', default='', help='list of samples in the folder: a file, or its name without .txt; '
                         "of synthetic rooms 'val' or 'test' (default: the layout's own test list)")
@@ -38,7 +40,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Evaluate, write the results, print the summary."""
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    segmenter = Segmenter(arguments.checkpoint, device=arguments.device, precision=arguments.precision)
+    checkpoint = checkpoint_path(arguments.checkpoint, Modality.DEPTH)
+    segmenter = Segmenter(checkpoint, device=arguments.device, precision=arguments.precision)
     dataset = open_dataset(arguments.data, split=arguments.split, layout=arguments.dataset,
                            auxiliary=segmenter.auxiliary, names=segmenter.labels.names)
     check_fit(segmenter, dataset)
@@ -49,7 +52,7 @@ def run(arguments: argparse.Namespace) -> None:
     scores = score_conditions(
         segmenter, dataset, conditions, indices=indices, seed=arguments.seed,
         progress=lambda items: tqdm(items, desc=f'{len(conditions)} conditions', unit='sample', file=sys.stderr))
-    info = {'checkpoint': arguments.checkpoint.name, 'data': str(arguments.data), 'split': arguments.split,
+    info = {'checkpoint': checkpoint.name, 'data': str(arguments.data), 'split': arguments.split,
             'samples': len(indices), 'protocol': arguments.protocol, 'seed': arguments.seed}
     summary = summarise(scores, segmenter.modalities)
     arguments.out.mkdir(parents=True, exist_ok=True)

@@ -60,6 +60,12 @@ def choose_backend(name: str, device_type: str) -> str:
     raise AssertionError('chunked is available everywhere')
 
 
+@torch.compiler.assume_constant_result
+def _chosen(name: str, device_type: str) -> str:
+    """`choose_backend`, which looks for compilers and packages: nothing that a compiled graph may trace."""
+    return choose_backend(name, device_type)
+
+
 def selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None = None, *,
                    delta_bias: Tensor | None = None, delta_softplus: bool = True, backend: str = 'auto') -> Tensor:
     """Scan sequences: `h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t; y_t = C_t h_t + D u_t`, per channel.
@@ -90,7 +96,7 @@ def selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D:
         raise ValueError(
             f'shapes do not fit: u {tuple(u.shape)}, delta {tuple(delta.shape)}, A {tuple(A.shape)}, '
             f'B {tuple(B.shape)}, C {tuple(C.shape)}; expected (B, D, L) twice, (D, N), (B, G, N, L) twice')
-    module = BACKENDS[choose_backend(backend, u.device.type)]
+    module = BACKENDS[_chosen(backend, u.device.type)]
     return module.selective_scan(u, delta, A, B, C, D, delta_bias, delta_softplus)
 
 
@@ -113,7 +119,7 @@ def selective_scan_map(u: Tensor, projected: Tensor, dt_weight: Tensor, dt_bias:
     Raises:
         BackendUnavailableError: see `choose_backend`.
     """
-    name = choose_backend(backend, u.device.type)
+    name = _chosen(backend, u.device.type)
     if name == 'cpp':
         return selective_scan_cpp.selective_scan_map(u, projected, dt_weight, dt_bias, A, D)
     _, height, width, _ = u.shape

@@ -44,8 +44,9 @@ def selective_scan_map(u: Tensor, projected: Tensor, dt_weight: Tensor, dt_bias:
     """See `rsgmamba_ros.ops.selective_scan.selective_scan_map`. Nothing is transposed or unrolled."""
     batch, height, width, channels = u.shape
     keep = _needs_gradient(u, projected, dt_weight, dt_bias, A, D)
+    order = _visits(height, width) if torch.compiler.is_compiling() else map_order(height, width)
     arguments = (u.view(batch, -1, channels), None, projected.view(batch, height * width, *projected.shape[3:]),
-                 dt_weight.float(), dt_bias.float(), A.float(), D.float(), map_order(height, width), True, keep)
+                 dt_weight.float(), dt_bias.float(), A.float(), D.float(), order, True, keep)
     if keep or torch.compiler.is_compiling():
         return torch.ops.rsgmamba.scan(*arguments)[0].view(u.shape)
     return _run_forward(*arguments)[0].view(u.shape)  # spares the dispatcher's 50 us
@@ -55,9 +56,13 @@ def selective_scan_map(u: Tensor, projected: Tensor, dt_weight: Tensor, dt_bias:
 def map_order(height: int, width: int) -> Tensor:
     """The pixel that each direction visits at each step, (4, height * width), int32; see `cross_scan`."""
     with torch.inference_mode(False):  # training may meet the cached tensor later
-        rows = torch.arange(height * width, dtype=torch.int32).view(height, width)
-        columns = rows.t().flatten()
-        return torch.stack((rows.flatten(), columns, rows.flatten().flip(0), columns.flip(0)))
+        return _visits(height, width)
+
+
+def _visits(height: int, width: int) -> Tensor:
+    rows = torch.arange(height * width, dtype=torch.int32).view(height, width)
+    columns = rows.t().flatten()
+    return torch.stack((rows.flatten(), columns, rows.flatten().flip(0), columns.flip(0)))
 
 
 def _needs_gradient(*tensors: Tensor | None) -> bool:

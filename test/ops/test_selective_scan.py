@@ -128,6 +128,36 @@ def test_compiled_operator_passes_the_library_checks():
                           test_utils=('test_schema', 'test_autograd_registration', 'test_faketensor'))
 
 
+class Scan(torch.nn.Module):
+    """A network of nothing but a scan, for what compiles or exports networks."""
+
+    def __init__(self, backend):
+        super().__init__()
+        self.backend = backend
+
+    def forward(self, *tensors):
+        """See `selective_scan_map`."""
+        return selective_scan_map(*tensors, backend=self.backend)
+
+
+def map_inputs():
+    generator = torch.Generator().manual_seed(0)
+    return tuple(torch.randn(shape, generator=generator) for shape in (
+        (1, 3, 5, 8), (1, 3, 5, 4, 4), (4, 8, 2), (4, 8))) + (-torch.rand(4, 8, 1, generator=generator), torch.ones(4, 8))
+
+
+@pytest.mark.parametrize('backend', ['auto', 'chunked'])
+def test_torch_compile_passes_through_in_one_graph(backend):
+    compiled = torch.compile(Scan(backend), fullgraph=True, backend='aot_eager')
+    torch.testing.assert_close(compiled(*map_inputs()), Scan(backend)(*map_inputs()))
+
+
+@pytest.mark.parametrize('backend', ['auto', 'chunked'])
+def test_torch_export_passes_through(backend):
+    program = torch.export.export(Scan(backend), map_inputs())
+    torch.testing.assert_close(program.module()(*map_inputs()), Scan(backend)(*map_inputs()))
+
+
 def test_auto_takes_an_available_backend():
     assert choose_backend('auto', 'cpu') in BACKENDS
 

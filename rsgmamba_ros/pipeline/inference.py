@@ -11,6 +11,7 @@ from torch import Tensor
 
 from rsgmamba_ros.network.checkpoint import Checkpoint
 from rsgmamba_ros.network.decoder import enlarge
+from rsgmamba_ros.ops.cpu_memory import keep_freed_memory
 from rsgmamba_ros.vocabulary.errors import BackendUnavailableError
 from rsgmamba_ros.vocabulary.images import Modality
 
@@ -51,6 +52,8 @@ class Engine:
     def __init__(self, checkpoint: Checkpoint, device: str = 'auto', precision: str = 'auto'):
         self.device = choose_device(device)
         self.dtype = choose_precision(precision, self.device)
+        if self.device.type == 'cpu':
+            keep_freed_memory()
         self.modalities = (Modality.RGB, checkpoint.auxiliary)
         self.calibration = checkpoint.calibration
         self.network = deepcopy(checkpoint.network).to(self.device).to_inference(self.dtype)

@@ -35,9 +35,13 @@ inline Vector widen(const BFloat16* p) {
 }
 inline void narrow(float* p, Vector value) { *(LooseVector*)p = value; }
 inline void narrow(BFloat16* p, Vector value) {
+#if defined(__AVX512BF16__)
+  *(LooseHalfVector*)p = (HalfVector)_mm512_cvtneps_pbh(value);
+#else
   const WordVector words = (WordVector)value;
   const WordVector rounded = (words + 0x7fff + ((words >> 16) & 1)) >> 16;  // to nearest, ties to even
   *(LooseHalfVector*)p = __builtin_convertvector(rounded, HalfVector);
+#endif
 }
 
 // Up to kLanes values, of which `count` exist; the others read as 0 and are not written.

@@ -81,6 +81,8 @@ void scan_block(const Sizes& z, const Arguments<T>& a, int64_t b, int64_t first,
     d.first = !z.shared || k == 0;
     d.last = !z.shared || k == z.directions - 1;
     if (z.states == 1) scan_direction<V, 1>(z, w, d, count);
+    else if (z.states == 2) scan_direction<V, 2>(z, w, d, count);
+    else if (z.states == 4) scan_direction<V, 4>(z, w, d, count);
     else scan_direction<V, 0>(z, w, d, count);
   }
 }

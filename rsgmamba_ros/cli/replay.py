@@ -29,9 +29,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('--overwrite', action='store_true', help='replace results that are there')
     parser.add_argument('--auxiliary', choices=[str(m) for m in AUXILIARY_MODALITIES], default='depth',
                         help="modality beside RGB for --sync-only (default: %(default)s); else it is the checkpoint's")
-    for name in ('rgb', 'aux', 'labels'):
-        parser.add_argument(f'--{name}-topic', help='found by type and encoding if not named; "none" to go without')
-    parser.add_argument('--labels-dir', type=Path, help='ground truth as PNG files named by stamp (ns) or number')
+    truth = parser.add_mutually_exclusive_group()
+    for name, where in (('rgb', parser), ('aux', parser), ('labels', truth)):
+        where.add_argument(f'--{name}-topic', help='found by type and encoding if not named; "none" to go without')
+    truth.add_argument('--labels-dir', type=Path, help='ground truth as PNG files named by stamp (ns) or number')
     parser.add_argument('--label-tolerance-s', type=float, default=0.02,
                         help='largest distance of a label stamp from the leading image, seconds (default: %(default)s)')
     parser.add_argument('--inject', default='', metavar='FAULTS', help='sensor faults, as in '

@@ -11,7 +11,7 @@ from rsgmamba_ros.evaluation.replay import Observer, ReplayedBundle
 from rsgmamba_ros.evaluation.replay_report import Panel
 from rsgmamba_ros.evaluation.replay_score import ReplayScore
 from rsgmamba_ros.evaluation.result_bag import jpeg
-from rsgmamba_ros.pipeline.postprocessing import overlay
+from rsgmamba_ros.pipeline.postprocessing import grey, overlay
 from rsgmamba_ros.vocabulary.images import Modality
 from rsgmamba_ros.vocabulary.labels import LabelSpace
 
@@ -19,6 +19,7 @@ _STRIP, _WORST = 6, 6
 #: Worst images lie at least so far apart: six neighbours would say one thing six times.
 _APART_S = 1.0
 _WIDTH, _QUALITY = 320, 82
+_WRONG_COLOUR = (200, 30, 30)
 _COLOURS = {Modality.DEPTH: cv2.COLORMAP_TURBO, Modality.THERMAL: cv2.COLORMAP_INFERNO}
 
 
@@ -86,7 +87,17 @@ class PictureCollector(Observer):
         painted = {'labels': moment.label_map, 'ground truth': moment.truth}
         pictures |= {name: _encode(overlay(leading, label_map, self._labels, alpha=0.6))
                      for name, label_map in painted.items() if label_map is not None}
+        if moment.truth is not None and moment.truth.shape == moment.label_map.shape:
+            pictures['wrong pixels'] = _encode(self._mistakes(leading, moment.label_map, moment.truth))
         return Panel(moment.time_s, moment.score, moment.caption, pictures)
+
+    def _mistakes(self, leading: np.ndarray, label_map: np.ndarray, truth: np.ndarray) -> np.ndarray:
+        """The leading image in pale grey, with what was labelled wrongly in red."""
+        rgb = leading if leading.ndim == 3 else grey(leading)
+        painted = cv2.cvtColor(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY) // 2 + 112, cv2.COLOR_GRAY2RGB)
+        counted = (truth < len(self._labels)) & (truth != self._labels.ignore_index)
+        painted[counted & (label_map != truth)] = _WRONG_COLOUR
+        return painted
 
 
 def _moment(result: ReplayedBundle, score: float) -> _Moment:

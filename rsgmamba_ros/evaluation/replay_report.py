@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
+import shlex
 from typing import Any
 
 from rsgmamba_ros.evaluation.replay_figures import STATE_COLOURS, STATES
@@ -26,7 +27,7 @@ section { background: #fff; border: 1px solid #e5e7eb; border-radius: 10px; padd
 table { border-collapse: collapse; width: 100%; font-size: 13.5px; font-variant-numeric: tabular-nums }
 th { text-align: left; color: #6b7280; font-weight: 500; border-bottom: 1px solid #d1d5db; padding: 4px 16px 4px 0 }
 td { border-bottom: 1px solid #eef0f2; padding: 4px 16px 4px 0; vertical-align: top; overflow-wrap: anywhere }
-.number { text-align: right } .wide { overflow-x: auto }
+td:first-child { white-space: nowrap } .number { text-align: right } .wide { overflow-x: auto }
 svg { width: 100%; height: auto; display: block }
 .legend span { font-size: 13px; color: #374151; margin-right: 14px }
 .legend i { display: inline-block; width: 12px; height: 12px; border-radius: 3px; margin-right: 5px;
@@ -37,7 +38,9 @@ svg { width: 100%; height: auto; display: block }
 .pictures figcaption, .panel p { font-size: 12.5px; color: #4b5563; margin: 2px 0 }
 .strip { display: grid; gap: 3px 5px; align-items: center; font-size: 12.5px; color: #4b5563; margin-top: 8px }
 .strip b { font-weight: 600; color: #1f2937 }
-.columns { columns: 3; column-gap: 32px }
+.counts { columns: 3; column-gap: 36px; font-size: 13.5px; font-variant-numeric: tabular-nums }
+.counts div { display: flex; justify-content: space-between; break-inside: avoid; border-bottom: 1px solid #eef0f2;
+              padding: 3px 0 }
 @media print { body { background: #fff } section { break-inside: avoid } }
 """
 
@@ -154,7 +157,7 @@ def _subtitle(summary: Mapping[str, Any]) -> str:
     network = summary.get('checkpoint')
     what = f'segmented by <b>{escape(network["name"])}</b>' if network else 'synchroniser only, no network'
     return f'<p class="sub">{bag["duration_s"]:.1f} s &middot; {escape(summary["mode"])} &middot; {what} &middot; ' \
-           f'{escape(summary["created"])}</p>'
+           f'{summary["created"][:16].replace("T", " ")} UTC</p>'
 
 
 def _warnings(summary: Mapping[str, Any]) -> str:
@@ -201,10 +204,20 @@ def _episodes(summary: Mapping[str, Any]) -> ReportPart:
 
 
 def _faults(summary: Mapping[str, Any]) -> ReportPart:
-    rows = [(fault['fault'], fault['images'], _seconds(fault['first_s']), _seconds(fault['last_s']))
-            for fault in summary['faults']]
-    return ReportPart('Injected faults', _table(('fault', 'images hit', 'first', 'last'), rows) if rows else '',
-                      f'Put in on purpose, with seed {summary["seed"]}.')
+    rows = [(fault['fault'], fault['images'], _seconds(fault['first_s'], '-'), _seconds(fault['last_s'], '-'),
+             _seen(fault, summary)) for fault in summary['faults']]
+    return ReportPart('Injected faults', _table(('fault', 'images hit', 'first', 'last', 'seen as'), rows)
+                      if rows else '', f'Put in on purpose, with seed {summary["seed"]}. Seen as: what went wrong with '
+                      'the same sensor from the same time on, to within two images.')
+
+
+def _seen(fault: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
+    rate_hz = summary['modalities'].get(fault['modality'], {}).get('rate_hz')
+    tolerance_s = 2 / rate_hz + 1e-3 if rate_hz else 0.1
+    found = [f'{episode["kind"]} {_seconds(episode["start_s"])} to {_seconds(episode["end_s"])}'
+             for episode in summary['episodes'] if episode['modality'] == fault['modality']
+             and abs(episode['start_s'] - fault['start_s']) <= tolerance_s]
+    return '; '.join(found) or 'nothing that lasted three images'
 
 
 def _health(summary: Mapping[str, Any]) -> ReportPart:
@@ -228,9 +241,10 @@ def _modalities(summary: Mapping[str, Any]) -> ReportPart:
 
 
 def _decisions(summary: Mapping[str, Any]) -> ReportPart:
-    rows = sorted(summary['synchroniser'].items())
-    table = _table(('', ''), rows) if rows else ''
-    return ReportPart('Decisions of the synchroniser', f'<div class="columns">{table}</div>' if table else '')
+    counts = ''.join(f'<div><span>{escape(name)}</span><span>{count}</span></div>'
+                     for name, count in sorted(summary['synchroniser'].items()))
+    return ReportPart('Decisions of the synchroniser', f'<div class="counts">{counts}</div>' if counts else '',
+                      'Bundles by what they hold of each sensor and by who led them; dropped images by cause.')
 
 
 def _provenance(summary: Mapping[str, Any]) -> ReportPart:
@@ -239,7 +253,7 @@ def _provenance(summary: Mapping[str, Any]) -> ReportPart:
             ('topics', ', '.join(f'{topic["name"]} ({topic["shows"]}, {topic["count"]})' for topic in bag['topics']))]
     if network:
         rows.append(('weights', f'{network["name"]}, SHA-256 {network["sha256"]}'))
-    rows += [('configuration', f'SHA-256 {summary["config_sha256"]}'), ('command', ' '.join(summary['command'])),
+    rows += [('configuration', f'SHA-256 {summary["config_sha256"]}'), ('command', shlex.join(summary['command'])),
              ('machine', ', '.join(f'{key} {value}' for key, value in summary['machine'].items())),
              ('software', ', '.join(f'{key} {value}' for key, value in summary['software'].items())),
              ('speed', _speed(summary['performance']))]
@@ -264,8 +278,8 @@ def _looks_numeric(value: Any) -> bool:
     return isinstance(value, str) and (value[:1].isdigit() or value in ('-', 'end'))
 
 
-def _seconds(value: float | None) -> str:
-    return 'end' if value is None else f'{value:.2f} s'
+def _seconds(value: float | None, missing: str = 'end') -> str:
+    return missing if value is None else f'{value:.2f} s'
 
 
 def _figure(value: float | None, digits: int) -> str:

@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import Any, TYPE_CHECKING
 
 from rsgmamba_ros.data.bag_reader import BagReader
-from rsgmamba_ros.data.bag_topics import find_topics
+from rsgmamba_ros.data.bag_topics import find_topics, NONE
 from rsgmamba_ros.data.image_messages import LABELS
 from rsgmamba_ros.evaluation.bundle_log import BundleLog
 from rsgmamba_ros.evaluation.fault_injection import FaultInjector, parse_faults
@@ -40,7 +40,7 @@ class ReplayOptions:
         checkpoint: None for the synchroniser alone, which needs neither torch nor a checkpoint.
         auxiliary: beside RGB, for a replay without a checkpoint; otherwise the checkpoint's counts.
         topics: named topics, see `find_topics`.
-        labels_folder: ground truth as files, see `LabelFolder`.
+        labels_folder: ground truth as files, instead of a topic of the bag; see `LabelFolder`.
         faults: see `fault_injection`.
         seed: of the faults.
         write_results: whether to write the bag of results.
@@ -85,7 +85,9 @@ class ReplaySession:
             raise ConfigError('a replay without a checkpoint looks at no pixels; faults of the content need one')
         self.segmenter = _segmenter(options) if options.checkpoint else None
         auxiliary = self.segmenter.auxiliary if self.segmenter else options.auxiliary
-        topics = find_topics(bag, auxiliary=auxiliary, named=options.topics)
+        # Ground truth from two places would be two truths.
+        named = {**options.topics, LABELS: NONE} if options.labels_folder else options.topics
+        topics = find_topics(bag, auxiliary=auxiliary, named=named)
         labels = LabelFolder(options.labels_folder) if options.labels_folder else None
         modalities = tuple(m for m in (Modality.RGB, auxiliary) if m in topics.values())
         self.sources = _sources(options, bag, topics, modalities, self.segmenter)

@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='of the scans; reference is the step-by-step loop (default: auto chunked reference)')
     parser.add_argument('--precision', choices=list(PRECISIONS), nargs='+', default=['float32', 'bfloat16'])
     parser.add_argument('--modalities', choices=list(MODALITY_CASES), nargs='+', default=['both', 'rgb'])
+    parser.add_argument('--compile', action='store_true', help='also by torch.compile, which first takes minutes')
     parser.add_argument('--classes', type=int, default=40)
     parser.add_argument('--device', default='auto')
     parser.add_argument('--threads', type=int, default=0, help="of torch; 0 for torch's own choice")
@@ -76,15 +77,17 @@ def _cases(arguments: argparse.Namespace, device: str) -> list[SpeedCase]:
                     backends = arguments.backend if modalities == 'both' else arguments.backend[:1]
                     cases += [replace(case, precision=precision, modalities=MODALITY_CASES[modalities],
                                       backend=backend) for backend in backends]
-                cases.append(replace(case, precision=precision, backend=arguments.backend[0], through='segmenter'))
+                others = ['compiled', 'segmenter'] if arguments.compile else ['segmenter']
+                cases += [replace(case, precision=precision, backend=arguments.backend[0], through=through)
+                          for through in others]
     return cases
 
 
 def _row(case: SpeedCase, speed) -> Sequence[str]:
     modalities = next(name for name, there in MODALITY_CASES.items() if there == case.modalities)
     return (case.preset, f'{case.height}x{case.width}', case.through, modalities, case.backend, case.precision,
-            f'{speed.p50_ms:.1f}', f'{speed.p95_ms:.1f}', f'{speed.bundles_per_s:.2f}', f'{speed.scan_share:.0%}',
-            f'{speed.peak_memory_mb:.0f}')
+            f'{speed.p50_ms:.1f}', f'{speed.p95_ms:.1f}', f'{speed.bundles_per_s:.2f}',
+            '-' if speed.scan_share is None else f'{speed.scan_share:.0%}', f'{speed.peak_memory_mb:.0f}')
 
 
 def _parse_size(text: str) -> tuple[int, int]:

@@ -16,6 +16,7 @@ import torch
 
 from rsgmamba_ros.network.checkpoint import Checkpoint
 from rsgmamba_ros.network.presets import create_network
+from rsgmamba_ros.network.rsgmamba import Part
 from rsgmamba_ros.network.vss_block import SelectiveScan2D
 from rsgmamba_ros.pipeline.inference import Engine
 from rsgmamba_ros.pipeline.preprocessing import PreprocessingConfig
@@ -38,7 +39,8 @@ class SpeedCase:
         backend: of the scans, or `auto`.
         precision: `float32` or `bfloat16`.
         modalities: which of (RGB, auxiliary) are there.
-        through: `network` (tensors in, logits out) or `segmenter` (images in, label map out).
+        through: `network` (tensors in, logits out), `compiled` (the same by torch.compile), or `segmenter` (images in,
+            label map out).
         classes: of the network.
         device: a torch device.
         threads: of torch; 0 for torch's own choice.
@@ -66,7 +68,7 @@ class Speed:
         p50_ms: median time of one bundle, milliseconds.
         p95_ms: 95th percentile.
         bundles_per_s: 1000 / mean.
-        scan_share: part of the time that is spent in scans, 0..1.
+        scan_share: part of the time that is spent in scans, 0..1; None for a compiled network, whose parts are one.
         peak_memory_mb: of the process (CPU: resident set; CUDA: allocated on the device).
         repeats: how many bundles were timed.
     """
@@ -74,7 +76,7 @@ class Speed:
     p50_ms: float
     p95_ms: float
     bundles_per_s: float
-    scan_share: float
+    scan_share: float | None
     peak_memory_mb: float
     repeats: int
 
@@ -98,7 +100,7 @@ def measure(case: SpeedCase) -> Speed:
     network = create_network(case.preset, classes=case.classes)
     network.set_scan_backend(case.backend)
     engine, step = _STEPS[case.through](network, case)
-    scan_seconds = _time_scans(engine.network, case.device)
+    scan_seconds = [] if case.through == 'compiled' else _time_scans(engine.network, case.device)
     for _ in range(WARM_UPS):
         step()
     scan_seconds.clear()
@@ -110,8 +112,8 @@ def measure(case: SpeedCase) -> Speed:
         times.append(time.perf_counter() - begin)
     milliseconds = 1e3 * np.array(times)
     return Speed(float(np.percentile(milliseconds, 50)), float(np.percentile(milliseconds, 95)),
-                 float(1e3 / milliseconds.mean()), sum(scan_seconds) / sum(times), _peak_memory_mb(case.device),
-                 len(times))
+                 float(1e3 / milliseconds.mean()), sum(scan_seconds) / sum(times) if scan_seconds else None,
+                 _peak_memory_mb(case.device), len(times))
 
 
 def _time_scans(network: torch.nn.Module, device: str) -> list[float]:
@@ -150,6 +152,19 @@ def _network_step(network: torch.nn.Module, case: SpeedCase) -> tuple[Engine, Ca
     return engine, step
 
 
+def _compiled_step(network: torch.nn.Module, case: SpeedCase) -> tuple[Engine, Callable[[], None]]:
+    engine = Engine(_checkpoint(network, case), case.device, case.precision)
+    size = PreprocessingConfig(height=case.height, width=case.width).padded_size
+    images = torch.randn(1, 2, 3, *size, generator=torch.Generator().manual_seed(0)).to(engine.device)
+    parts = [Part((0,), tuple(index for index, there in enumerate(case.modalities) if there))]
+    compiled = torch.compile(lambda images: engine.network.segment(images, parts).logits, fullgraph=True, dynamic=False)
+
+    def step() -> None:
+        compiled(images)
+        _finish(case.device)
+    return engine, step
+
+
 def _segmenter_step(network: torch.nn.Module, case: SpeedCase) -> tuple[Engine, Callable[[], None]]:
     segmenter = Segmenter(_checkpoint(network, case), device=case.device, precision=case.precision)
     rng = np.random.default_rng(0)
@@ -170,7 +185,7 @@ def _segmenter_step(network: torch.nn.Module, case: SpeedCase) -> tuple[Engine, 
     return segmenter.engine, step
 
 
-_STEPS = {'network': _network_step, 'segmenter': _segmenter_step}
+_STEPS = {'network': _network_step, 'compiled': _compiled_step, 'segmenter': _segmenter_step}
 
 
 def _checkpoint(network: torch.nn.Module, case: SpeedCase) -> Checkpoint:

@@ -142,8 +142,9 @@ class Scan(torch.nn.Module):
 
 def map_inputs():
     generator = torch.Generator().manual_seed(0)
-    return tuple(torch.randn(shape, generator=generator) for shape in (
-        (1, 3, 5, 8), (1, 3, 5, 4, 4), (4, 8, 2), (4, 8))) + (-torch.rand(4, 8, 1, generator=generator), torch.ones(4, 8))
+    tensors = [torch.randn(shape, generator=generator) for shape in (
+        (1, 3, 5, 8), (1, 3, 5, 4, 4), (4, 8, 2), (4, 8))]
+    return *tensors, -torch.rand(4, 8, 1, generator=generator), torch.ones(4, 8)
 
 
 @pytest.mark.parametrize('backend', ['auto', 'chunked'])

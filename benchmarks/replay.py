@@ -1,7 +1,8 @@
 """What a replay costs: sync-only against rosbags alone, compressed bags against real time, memory, overhead.
 
-Everything is measured in one run, in turns, on bags that are written first (VGA RGB-D at 30 Hz, 46 MB a second).
-Run: python benchmarks/replay.py [--seconds 20] [--checkpoint FILE_OR_NAME] [--folder SCRATCH] [--json]
+Everything is measured in turns, on bags that are written first (VGA RGB-D at 30 Hz, 46 MB a second).
+Run: python benchmarks/replay.py [--seconds 20] [--folder SCRATCH] [--json]
+     python benchmarks/replay.py --checkpoint FILE_OR_NAME --seconds 6
 """
 from __future__ import annotations
 
@@ -28,8 +29,6 @@ from rsgmamba_ros.vocabulary.images import Modality
 
 RATE_HZ, HEIGHT, WIDTH = 30, 480, 640
 ROUNDS, NETWORK_ROUNDS = 5, 2
-#: Length of the bag that the network sees, seconds.
-FULL_S = 6
 #: Peak memory of a replay in its own process, and how long it took, without the start of Python.
 _MEASURED = """
 import json, sys
@@ -141,8 +140,13 @@ def compare_with_network(path: Path, out: Path, checkpoint: Path, *, threads: in
 
 
 def run(folder: Path, seconds: float, checkpoint: Path | None) -> dict[str, Any]:
-    """All measurements, by name."""
-    raw, out = write_bag(folder / 'raw', seconds), folder / 'out'
+    """All measurements, by name: of full replays with a checkpoint, of sync-only replays without."""
+    out = folder / 'out'
+    if checkpoint is not None:
+        bag = write_bag(folder / 'bag', seconds)
+        return {'full': compare_with_network(bag, out, checkpoint),
+                'full_one_thread': compare_with_network(bag, out, checkpoint, threads=1)}
+    raw = write_bag(folder / 'raw', seconds)
     results: dict[str, Any] = {'rosbags': compare_with_rosbags(raw, out), 'memory': measure(raw, out)}
     shutil.rmtree(raw)
     longer = write_bag(folder / 'longer', 5 * seconds)
@@ -150,18 +154,19 @@ def run(folder: Path, seconds: float, checkpoint: Path | None) -> dict[str, Any]
     shutil.rmtree(longer)
     compressed = write_bag(folder / 'compressed', seconds, compressed=True)
     results['compressed'] = measure(compressed, out)
-    shutil.rmtree(compressed)
-    if checkpoint is not None:
-        short = write_bag(folder / 'short', FULL_S)
-        results['full'] = compare_with_network(short, out, checkpoint)
-        results['full_one_thread'] = compare_with_network(short, out, checkpoint, threads=1)
     return results
 
 
 def table(results: dict[str, Any]) -> str:
     """The figures, each with what is asked of it."""
+    rows = _sync_only_rows(results) if 'rosbags' in results else _network_rows(results)
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    return '\n'.join('  '.join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
+
+
+def _sync_only_rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
     alone, memory, longer = results['rosbags'], results['memory'], results['memory_of_five_times']
-    rows = [
+    return [
         ('sync-only speed, share of rosbags alone',
          f'{alone["share"]:.2f} (median of pairs {alone["share_median"]:.2f})', 'at least 0.70'),
         ('... rosbags alone / sync-only / with report',
@@ -170,23 +175,25 @@ def table(results: dict[str, Any]) -> str:
          'at least 20'),
         ('peak memory, bag / bag five times as long', f'{memory["peak_mib"]:.0f} / {longer["peak_mib"]:.0f} MiB',
          'below 400, the same')]
-    for name in ('full', 'full_one_thread'):
-        if name in results:
-            full = results[name]
-            name = name.replace('full', 'full replay').replace('_', ', ', 1).replace('_', ' ')
-            rows += [(f'{name}: over the network alone', f'{100 * full["over_alone"]:.1f} %', 'at most 10 %'),
-                     ('... network alone / replay / with report',
-                      f'{full["alone_s"]:.2f} / {full["wall_s"]:.2f} / {full["with_report_s"]:.2f} s', ''),
-                     ('... peak memory', f'{full["peak_mib"]:.0f} MiB', '')]
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    return '\n'.join('  '.join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
+
+
+def _network_rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
+    rows = []
+    for name, full in results.items():
+        name = {'full': 'full replay', 'full_one_thread': 'full replay, one thread'}[name]
+        rows += [(f"{name}: over the network's time in it", f'{100 * full["overhead"]:.1f} %', 'at most 10 %'),
+                 ('... over the network alone, in turns', f'{100 * full["over_alone"]:.1f} %', ''),
+                 ('... network alone / replay / with report',
+                  f'{full["alone_s"]:.2f} / {full["wall_s"]:.2f} / {full["with_report_s"]:.2f} s', ''),
+                 ('... peak memory', f'{full["peak_mib"]:.0f} MiB', '')]
+    return rows
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--seconds', type=float, default=20, help='length of the bag (default: %(default)s)')
-    parser.add_argument('--checkpoint', help='for the full replay: a file, or the name of a shipped network')
+    parser.add_argument('--checkpoint', help='measure full replays with it: a file, or the name of a shipped network')
     parser.add_argument('--folder', type=Path, help='where to write the bags (default: a temporary folder)')
     parser.add_argument('--json', action='store_true', help='print the raw figures')
     arguments = parser.parse_args()

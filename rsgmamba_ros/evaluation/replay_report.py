@@ -194,7 +194,8 @@ def _tiles(summary: Mapping[str, Any]) -> str:
 
 def _episodes(summary: Mapping[str, Any]) -> ReportPart:
     rows = [(episode['modality'], episode['kind'], _seconds(episode['start_s']), _seconds(episode['end_s']),
-             _seconds(None if episode['end_s'] is None else episode['end_s'] - episode['start_s']), episode['detail'])
+             _seconds(None if episode['end_s'] is None else episode['end_s'] - episode['start_s'], '-'),
+             episode['detail'])
             for episode in summary['episodes']]
     body = _table(('modality', 'what', 'start', 'end', 'length', ''), rows) if rows else ''
     return ReportPart('What went wrong, and when', body or '<p>Nothing that lasted three images.</p>',

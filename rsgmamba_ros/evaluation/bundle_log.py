@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from rsgmamba_ros.evaluation.replay import Observer, ReplayedBundle
 from rsgmamba_ros.vocabulary.errors import BagError
 from rsgmamba_ros.vocabulary.images import ImageBundle, Modality
@@ -67,9 +69,9 @@ def describe_bundle(result: ReplayedBundle) -> dict[str, Any]:
     return description
 
 
-def label_map_digest(label_map: Any) -> str:
+def label_map_digest(label_map: np.ndarray) -> str:
     """What tells label maps apart, 16 hexadecimal digits of their bytes' BLAKE2b."""
-    return blake2b(label_map.tobytes(), digest_size=8).hexdigest()
+    return blake2b(np.ascontiguousarray(label_map), digest_size=8).hexdigest()
 
 
 def _describe_modality(bundle: ImageBundle, segmentation: Segmentation | None, modality: Modality) -> dict[str, Any]:

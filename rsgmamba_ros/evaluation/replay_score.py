@@ -5,7 +5,6 @@ from collections import Counter
 import math
 from typing import Any
 
-import cv2
 import numpy as np
 
 from rsgmamba_ros.evaluation.metrics import ConfusionMatrix
@@ -70,11 +69,15 @@ class ReplayScore(Observer):
 def _count(truth: np.ndarray, predicted: np.ndarray, labels: LabelSpace) -> tuple[np.ndarray, bool]:
     """Counts of (true, predicted) class, (K, K) int64, and whether the truth holds what is no class.
 
-    OpenCV's joint histogram takes 0.5 ms for VGA where NumPy takes 12. Its float32 counts are exact up to 16 million.
+    Neighbours mostly are alike: runs of equal pairs are counted, in 0.2 ms for VGA, where OpenCV's joint histogram
+    takes 0.5.
     """
     if truth.dtype != np.uint8:
         truth = np.where(truth < len(labels), truth, 255).astype(np.uint8)
-    joint = cv2.calcHist([truth, predicted], [0, 1], None, [256, 256], [0, 256, 0, 256]).astype(np.int64)
+    pairs = np.left_shift(truth, 8, dtype=np.uint16).ravel()
+    pairs |= predicted.ravel()
+    ends = np.append(np.flatnonzero(pairs[1:] != pairs[:-1]), pairs.size - 1)
+    joint = np.bincount(pairs[ends], np.diff(ends, prepend=-1), 1 << 16).astype(np.int64).reshape(256, 256)
     classes = len(labels)
     rest = joint[classes:].sum() - (joint[labels.ignore_index].sum() if labels.ignore_index >= classes else 0)
     counts = joint[:classes, :classes]

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from rsgmamba_ros.data.bag_writer import BagWriter
+from rsgmamba_ros.data.serialised_images import COMPRESSED_IMAGE_TYPE, IMAGE_TYPE
 from rsgmamba_ros.evaluation.replay import Observer, ReplayedBundle
 from rsgmamba_ros.pipeline.health_report import HealthLevel, HealthReport
 from rsgmamba_ros.pipeline.postprocessing import overlay
@@ -17,6 +18,8 @@ from rsgmamba_ros.vocabulary.segmentation import ModalityReliability, Segmentati
 
 _RELIABILITY_TYPE = 'rsgmamba_ros/msg/Reliability'
 _DIAGNOSTICS_TYPE = 'diagnostic_msgs/msg/DiagnosticArray'
+_TOPICS = {'/segmentation': IMAGE_TYPE, '/segmentation/overlay/compressed': COMPRESSED_IMAGE_TYPE,
+           '/segmentation/reliability': _RELIABILITY_TYPE, '/diagnostics': _DIAGNOSTICS_TYPE}
 _MODALITY_TYPE = 'rsgmamba_ros/msg/ModalityReliability'
 #: Values of the constants of ModalityReliability.msg.
 _PRESENCE = {Presence.PRESENT: 0, Presence.LATE: 1, Presence.MISSING: 2, Presence.STALE: 3}
@@ -37,6 +40,8 @@ class ResultBag(Observer):
     def __init__(self, path: Path, labels: LabelSpace):
         self.writer = BagWriter(path, compression='storage')
         self._labels = labels
+        for topic, message_type in _TOPICS.items():
+            self.writer.add_topic(topic, message_type)
 
     def close(self) -> None:
         """End the bag."""

@@ -1,15 +1,11 @@
 """The benchmark of the replay runs; its figures are only judged on an idle machine, but memory is the same anywhere."""
-import importlib.util
 
 import pytest
 
 
 @pytest.fixture(scope='module')
-def benchmark(project_root):
-    spec = importlib.util.spec_from_file_location('replay_benchmark', project_root / 'benchmarks' / 'replay.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def benchmark(load_benchmark):
+    return load_benchmark('replay')
 
 
 def test_every_figure_is_measured_and_printed(benchmark, tmp_path, monkeypatch):

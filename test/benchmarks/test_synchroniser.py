@@ -1,7 +1,5 @@
 """The synchroniser's benchmark runs, and its figures meet what the package promises."""
-import importlib.util
 import json
-from pathlib import Path
 import subprocess
 import sys
 
@@ -9,17 +7,10 @@ import pytest
 
 from rsgmamba_ros.pipeline.synchroniser import SynchroniserConfig
 
-PATH = Path(__file__).parents[2] / 'benchmarks' / 'synchroniser.py'
-
 
 @pytest.fixture(scope='module')
-def benchmark():
-    spec = importlib.util.spec_from_file_location('synchroniser_benchmark', PATH)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+def benchmark(load_benchmark):
+    return load_benchmark('synchroniser')
 
 
 @pytest.fixture(scope='module', params=[0.1, 0.05], ids=lambda wait: f'max_wait_s={wait}')
@@ -69,8 +60,9 @@ def test_the_quoted_figures_stand_in_where_message_filters_is_missing(benchmark,
     assert rival.source == 'quoted' and rival.bundles == 0
 
 
-def test_the_command_prints_json():
-    result = subprocess.run([sys.executable, str(PATH), '--json'], capture_output=True, text=True, timeout=120,
-                            cwd=PATH.parents[1], env={'PYTHONPATH': str(PATH.parents[1])}, check=True)
+def test_the_command_prints_json(project_root):
+    path = project_root / 'benchmarks' / 'synchroniser.py'
+    result = subprocess.run([sys.executable, str(path), '--json'], capture_output=True, text=True, timeout=120,
+                            cwd=project_root, env={'PYTHONPATH': str(project_root)}, check=True)
     rows = json.loads(result.stdout)['rows']
     assert rows[0]['row'] == 'nominal' and rows[0]['ours']['bundles'] == 360

@@ -1,0 +1,85 @@
+"""The network on a machine that does other things: alone, and beside processes that compute without a pause.
+
+OpenMP's threads wait for one another at every operator, spinning; where one of them has lost its core, the others burn
+theirs. Each row is a process of its own with another way of waiting or fewer threads; the image is 240x320.
+Run: python benchmarks/busy_machine.py [--beside 1] [--seconds 6] [--checkpoint FILE_OR_NAME] [--json]
+"""
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+
+#: By row: the variables of the process, and the threads of torch (0: its own choice).
+ROWS: dict[str, tuple[dict[str, str], int]] = {
+    'default': ({}, 0),
+    'GOMP_SPINCOUNT=30000': ({'GOMP_SPINCOUNT': '30000'}, 0),
+    'GOMP_SPINCOUNT=3000': ({'GOMP_SPINCOUNT': '3000'}, 0),
+    'OMP_WAIT_POLICY=PASSIVE': ({'OMP_WAIT_POLICY': 'PASSIVE'}, 0),
+    'one thread': ({}, 1),
+}
+_BUSY = 'import numpy\nwhile True: numpy.ones(100000).sum()'
+_MEASURED = '''
+import statistics, sys, time
+import numpy as np
+import torch
+from rsgmamba_ros.network.shipped import checkpoint_path
+from rsgmamba_ros.pipeline.segmenter import Segmenter
+from rsgmamba_ros.vocabulary.images import BundleSlot, ImageBundle, Modality, Presence, StampedImage
+
+threads, seconds, name = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3]
+if threads:
+    torch.set_num_threads(threads)
+segmenter = Segmenter(checkpoint_path(name, Modality.DEPTH), device='cpu')
+segmenter.warm_up()
+rng = np.random.default_rng(0)
+rgb = rng.integers(0, 255, (240, 320, 3), dtype=np.uint8)
+depth = rng.integers(1000, 5000, (240, 320), dtype=np.uint16)
+times, end = [], time.monotonic() + seconds
+while time.monotonic() < end or len(times) < 5:
+    stamp = (len(times) + 1) * 33_000_000
+    slots = {modality: BundleSlot(Presence.PRESENT, StampedImage(modality, stamp, stamp, pixels, encoding), 0.0, 0.0)
+             for modality, pixels, encoding in ((Modality.RGB, rgb, 'rgb8'), (Modality.DEPTH, depth, '16UC1'))}
+    start = time.perf_counter()
+    segmenter.segment(ImageBundle(Modality.RGB, slots, stamp))
+    times.append(time.perf_counter() - start)
+print(1e3 * statistics.median(times))
+'''
+
+
+def measure(row: str, *, beside: int, seconds: float, checkpoint: str) -> float:
+    """Median time from image to label map, ms, while `beside` other processes compute."""
+    variables, threads = ROWS[row]
+    others = [subprocess.Popen([sys.executable, '-c', _BUSY]) for _ in range(beside)]
+    try:
+        done = subprocess.run([sys.executable, '-c', _MEASURED, str(threads), str(seconds), checkpoint], check=True,
+                              stdout=subprocess.PIPE, text=True, env={**os.environ, **variables})
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+    return float(done.stdout)
+
+
+def main() -> None:
+    """Print one row for each way of waiting."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--beside', type=int, default=1, help='processes that compute meanwhile')
+    parser.add_argument('--seconds', type=float, default=6.0, help='of each measurement')
+    parser.add_argument('--checkpoint', default='nano_synthetic_depth', help='a file, or the name of a shipped network')
+    parser.add_argument('--json', action='store_true')
+    options = parser.parse_args()
+    figures = {row: [measure(row, beside=beside, seconds=options.seconds, checkpoint=options.checkpoint)
+                     for beside in (0, options.beside)] for row in ROWS}
+    if options.json:
+        print(json.dumps(figures, indent=1))
+        return
+    print(f'| | alone, ms | beside {options.beside}, ms |\n|---|--:|--:|')
+    for row, (alone, busy) in figures.items():
+        print(f'| {row} | {alone:.0f} | {busy:.0f} |')
+
+
+if __name__ == '__main__':
+    main()

@@ -6,7 +6,6 @@ from pathlib import Path
 import sys
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from rsgmamba_ros.data.datasets import open_dataset
@@ -14,6 +13,7 @@ from rsgmamba_ros.evaluation.protocols import conditions_of, PROTOCOLS, SEVERITI
 from rsgmamba_ros.evaluation.report import draw_panels, draw_pictures, markdown, write_summary
 from rsgmamba_ros.evaluation.scoring import check_fit, score_conditions, summarise
 from rsgmamba_ros.network.shipped import checkpoint_path
+from rsgmamba_ros.ops.cpu_threads import use_threads
 from rsgmamba_ros.pipeline.segmenter import Segmenter
 from rsgmamba_ros.vocabulary.images import Modality
 
@@ -38,8 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Evaluate, write the results, print the summary."""
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
+    use_threads(arguments.threads)
     checkpoint = checkpoint_path(arguments.checkpoint, Modality.DEPTH)
     segmenter = Segmenter(checkpoint, device=arguments.device, precision=arguments.precision)
     dataset = open_dataset(arguments.data, split=arguments.split, layout=arguments.dataset,

@@ -41,6 +41,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('--params-file', type=Path, help="the node's parameter file (ROS 2 YAML)")
     parser.add_argument('--device', default='auto', help='torch device (default: %(default)s)')
     parser.add_argument('--precision', default='auto', help='arithmetic of the network (default: %(default)s)')
+    parser.add_argument('--threads', type=int, default=0, help="of the network on the CPU; 0 for torch's own choice")
     parser.add_argument('--no-results-bag', action='store_true', help='do not write label maps and overlays as a bag')
     parser.add_argument('--hash-bag', action='store_true', help='hash all of the bag, not samples of it')
 
@@ -70,8 +71,8 @@ def _options(arguments: Namespace) -> ReplayOptions:
         bag=arguments.bag, out=arguments.out, checkpoint=checkpoint, auxiliary=auxiliary, topics=topics,
         labels_folder=arguments.labels_dir, label_tolerance_s=arguments.label_tolerance_s, faults=arguments.inject,
         seed=arguments.seed, config=config, device=arguments.device, precision=arguments.precision,
-        write_results=not arguments.no_results_bag, hash_bag=arguments.hash_bag, overwrite=arguments.overwrite,
-        command=('rsgmamba', *sys.argv[1:]))
+        threads=arguments.threads, write_results=not arguments.no_results_bag, hash_bag=arguments.hash_bag,
+        overwrite=arguments.overwrite, command=('rsgmamba', *sys.argv[1:]))
 
 
 @contextmanager

@@ -43,6 +43,7 @@ class ReplayOptions:
         labels_folder: ground truth as files, instead of a topic of the bag; see `LabelFolder`.
         faults: see `fault_injection`.
         seed: of the faults.
+        threads: see `use_threads`.
         write_results: whether to write the bag of results.
         hash_bag: whether to hash all of the bag instead of samples.
         command: what the user typed, for the report.
@@ -60,6 +61,7 @@ class ReplayOptions:
     config: ReplayConfig = field(default_factory=ReplayConfig)
     device: str = 'auto'
     precision: str = 'auto'
+    threads: int = 0
     write_results: bool = True
     hash_bag: bool = False
     overwrite: bool = False
@@ -179,8 +181,10 @@ def _sources(options: ReplayOptions, bag: BagReader, topics: Mapping[str, Modali
 
 
 def _segmenter(options: ReplayOptions) -> Segmenter:
+    from rsgmamba_ros.ops.cpu_threads import use_threads
     from rsgmamba_ros.pipeline.segmenter import Segmenter, SegmenterConfig
 
+    use_threads(options.threads)
     config = options.config
     own = SegmenterConfig(min_signal_quality=config.min_signal_quality, output_height=config.output_height,
                           output_width=config.output_width, thermal_scale=config.thermal_scale,

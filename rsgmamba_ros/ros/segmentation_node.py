@@ -16,6 +16,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 
 from rsgmamba_ros.network.shipped import checkpoint_path
+from rsgmamba_ros.ops.cpu_threads import use_threads
 from rsgmamba_ros.pipeline.segmenter import Segmenter, SegmenterConfig
 from rsgmamba_ros.pipeline.synchroniser import Synchroniser
 from rsgmamba_ros.pipeline.synchroniser_config import SynchroniserConfig
@@ -77,6 +78,7 @@ class SegmentationNode(LifecycleNode):
         """Load the network and make it ready; a file or a parameter that cannot be used is a FAILURE."""
         values = parameters.values(self)
         self._synchroniser = Synchroniser(_synchroniser_config(values))
+        use_threads(values['threads'])
         segmenter = _segmenter(values)
         segmenter.warm_up()
         self._segmenter = segmenter

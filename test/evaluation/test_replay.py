@@ -74,6 +74,18 @@ def done(tmp_path_factory, bag, checkpoint):
     return out
 
 
+def test_the_number_of_threads_is_that_of_the_command_line(bag, checkpoint, tmp_path):
+    before = torch.get_num_threads()
+    try:
+        with patch('rsgmamba_ros.evaluation.replay_session.ReplaySession.run', lambda session, **_: {
+                'miou': None, 'bundles': 0, 'missed': 0, 'expected': 0, 'complete': True}):
+            assert main(['replay', str(bag), '--checkpoint', str(checkpoint), '--out', str(tmp_path), '--device', 'cpu',
+                         '--threads', str(before + 1)]) == 0
+        assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_two_runs_write_the_same_decisions_and_label_maps(done, bag, checkpoint, tmp_path):
     replay(bag, tmp_path, checkpoint)
     assert (tmp_path / 'bundles.jsonl').read_bytes() == (done / 'bundles.jsonl').read_bytes()

@@ -11,6 +11,7 @@ from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
+import torch
 
 from rsgmamba_ros.ros import qos
 from rsgmamba_ros.ros.conversions import image_message, stamp_message
@@ -107,6 +108,17 @@ def test_harmless_parameters_change_at_run_time_and_others_say_when(bench):
     assert changed.successful
     assert 'clean it up first' in refused.reason
     assert not out_of_range.successful
+
+
+def test_the_number_of_threads_is_taken_when_the_node_is_configured(bench):
+    before = torch.get_num_threads()
+    try:
+        one = bench(threads=before + 1)
+        assert torch.get_num_threads() == before
+        assert one.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+        assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_compressed_images_are_taken_by_the_name_of_the_topic(bench):

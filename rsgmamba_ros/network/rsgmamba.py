@@ -200,7 +200,7 @@ class RSGMamba(nn.Module):
         return replace(output, logits=enlarge(output.logits, (images.shape[-2], images.shape[-1])))
 
     def _segment(self, images: Tensor, parts: list[Part], rows: Tensor | None) -> NetworkOutput:
-        fused, logits, maps = [], [], []
+        fused, logits, maps, used = [], [], [], []
         for part, present, features in zip(parts, *self._encode(images, parts, rows)):
             judged = self._judge(present, features)
             stages = [stage({modality: levels[index] for modality, levels in features.items()}, judged)
@@ -208,13 +208,14 @@ class RSGMamba(nn.Module):
             fused.append([stage[0] for stage in stages])
             maps.append([self._by_modality(part, stage[1]) for stage in stages])
             logits.append(self._by_modality(part, judged))
+            # Made on the device: a table sent there would make a CUDA graph impossible.
+            there = {place: torch.ones_like(logit, dtype=torch.bool) for place, logit in judged.items()}
+            used.append(self._by_modality(part, there))
         decoded = self.decoder([_in_batch_order(parts, levels) for levels in zip(*fused)])
-        flags = [[m in part.modalities for m in range(MODALITIES)] for part in parts for _ in part.rows]
-        used = _in_batch_order(parts, torch.tensor(flags, device=images.device).split([len(p.rows) for p in parts]))
         reliability_logits = _in_batch_order(parts, logits)
         return NetworkOutput(
             logits=decoded.permute(0, 3, 1, 2),
-            reliability=torch.where(used, torch.sigmoid(reliability_logits), 0.0),
+            reliability=torch.where(_in_batch_order(parts, used), torch.sigmoid(reliability_logits), 0.0),
             reliability_logits=reliability_logits,
             reliability_maps=tuple(_in_batch_order(parts, levels) for levels in zip(*maps)) if self.gated else ())
 

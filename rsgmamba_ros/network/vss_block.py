@@ -15,7 +15,7 @@ from rsgmamba_ros.ops.layers import add_layer_norm, depthwise_silu, gelu, layer_
 from rsgmamba_ros.ops.selective_scan import selective_scan_map
 
 DT_MIN, DT_MAX = 1e-3, 1e-1  # initial step sizes, as in Mamba
-LARGE_BYTES = 16 * 2 ** 20   # an activation above it is made in pieces while no gradient is wanted
+LARGE_BYTES = 16 * 2 ** 20   # an activation above it is made in pieces on a CPU while no gradient is wanted
 PIECE_BYTES = 4 * 2 ** 20
 
 
@@ -91,7 +91,8 @@ class Mlp(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(..., C) -> the same shape."""
         hidden_bytes = features[..., 0].numel() * self.fc1.out_features * features.element_size()
-        if hidden_bytes <= LARGE_BYTES or torch.is_grad_enabled() or torch.compiler.is_compiling():
+        if (hidden_bytes <= LARGE_BYTES or features.device.type != 'cpu' or torch.is_grad_enabled()
+                or torch.compiler.is_compiling()):
             return self.fc2(gelu(self.fc1(features)))
         # Fresh memory costs a page fault each 4 KiB; a piece is used again and again, and stays in the cache.
         rows = features.flatten(0, -2)

@@ -75,6 +75,7 @@ class TrainingConfig:
     Attributes:
         encoder: file of encoder weights to start from, as `rsgmamba distil` and VMamba give them; `imagenet` for
             those of EfficientNet-Lite0.
+        start: checkpoint to go on from, of this preset and fusion; its classifier is taken only for the same classes.
         encoder_rate: learning rate of the encoder as a share of the others'.
         frozen: beginnings of names of parameters that stay as they are.
         preset: name in `network.presets.PRESETS`.
@@ -94,6 +95,7 @@ class TrainingConfig:
     synthetic: SyntheticData | None = None
     folder: FolderData | None = None
     encoder: Path | None = None
+    start: Path | None = None
     encoder_rate: float = 1.0
     frozen: tuple[str, ...] = ()
     preset: str = 'nano'
@@ -127,6 +129,8 @@ class TrainingConfig:
             raise ConfigError(f'fusion is {self.fusion!r}; expected one of {sorted(FUSIONS)}')
         if self.synthetic is not None and self.folder is not None:
             raise ConfigError("a training has one kind of data: give either 'synthetic' or 'folder'")
+        if self.encoder is not None and self.start is not None:
+            raise ConfigError("give either 'encoder' or 'start': a checkpoint has an encoder")
         if not self.phases:
             raise ConfigError('phases is empty; a training has at least one')
         if not FUSIONS[self.fusion].gated and any(phase.learns == 'reliability' for phase in self.phases):

@@ -3,10 +3,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rsgmamba_ros.network.checkpoint import load_vmamba
+from rsgmamba_ros.network.checkpoint import load_checkpoint, load_strictly, load_vmamba
 from rsgmamba_ros.network.efficientnet import EfficientNetLiteEncoder, load_imagenet
 from rsgmamba_ros.network.rsgmamba import RSGMamba
 from rsgmamba_ros.vocabulary.errors import ConfigError
+from rsgmamba_ros.vocabulary.labels import LabelSpace
 
 #: In place of a file: the ImageNet weights of EfficientNet-Lite0, which a package holds.
 IMAGENET = 'imagenet'
@@ -29,6 +30,24 @@ def load_encoder(network: RSGMamba, source: Path | None) -> None:
     else:
         raise ConfigError(f'{IMAGENET!r} names the weights of the encoder efficientnet_lite0 (preset lite); '
                           f'this network has {network.config.encoder}: name a file')
+
+
+def load_start(network: RSGMamba, labels: LabelSpace, source: Path | None) -> None:
+    """Start the whole network from a checkpoint; None leaves it as it is.
+
+    The classifier of other classes is left out: it stays as it was initialised.
+
+    Raises:
+        CheckpointError: the file cannot be used, or is of a network of another shape; the message lists what differs.
+    """
+    if source is None:
+        return
+    checkpoint = load_checkpoint(source)
+    tensors = checkpoint.network.state_dict()
+    if checkpoint.labels.names != labels.names:
+        own = network.state_dict()
+        tensors |= {name: own[name] for name in tensors if name.startswith('decoder.classifier.')}
+    load_strictly(network, tensors, str(source))
 
 
 def freeze(network: RSGMamba, beginnings: tuple[str, ...]) -> None:

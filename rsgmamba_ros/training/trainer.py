@@ -19,7 +19,7 @@ from rsgmamba_ros.training.batches import Batch, training_batches
 from rsgmamba_ros.training.calibration import fit_calibration
 from rsgmamba_ros.training.config import TrainingConfig
 from rsgmamba_ros.training.distributed import join_processes
-from rsgmamba_ros.training.initial_weights import freeze, load_encoder
+from rsgmamba_ros.training.initial_weights import freeze, load_encoder, load_start
 from rsgmamba_ros.training.loss import loss_parts, LossParts, reliability_parts, total_loss
 from rsgmamba_ros.training.schedule import learning_rate_factor, parameter_groups
 from rsgmamba_ros.training.training_log import TrainingLog
@@ -44,8 +44,10 @@ class Trainer:
         self.processes, self.device = join_processes(config.device)
         torch.manual_seed(config.seed)
         self.network = create_network(config.preset, classes=len(dataset.labels), fusion=config.fusion,
-                                      **config.network).to(self.device)
+                                      **config.network)
         load_encoder(self.network, config.encoder)
+        load_start(self.network, dataset.labels, config.start)
+        self.network.to(self.device)
         freeze(self.network, config.frozen)
         self.average = AveragedNetwork(self.network, decay=config.ema_decay)
         groups = parameter_groups(self.network, weight_decay=config.weight_decay,

@@ -3,10 +3,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from rsgmamba_ros.network.checkpoint import Checkpoint, save_checkpoint
 from rsgmamba_ros.network.efficientnet import EfficientNetLiteEncoder, load_imagenet
 from rsgmamba_ros.network.presets import create_network
-from rsgmamba_ros.training.initial_weights import freeze, IMAGENET, load_encoder
-from rsgmamba_ros.vocabulary.errors import ConfigError
+from rsgmamba_ros.training.initial_weights import freeze, IMAGENET, load_encoder, load_start
+from rsgmamba_ros.vocabulary.errors import CheckpointError, ConfigError
+from rsgmamba_ros.vocabulary.images import Modality
+from rsgmamba_ros.vocabulary.labels import LabelSpace
 
 
 def test_imagenet_is_for_the_encoder_whose_weights_a_package_holds():
@@ -34,3 +37,21 @@ def test_frozen_parameters_are_those_whose_names_begin_so():
                       if name.startswith(('encoder.patch_embed', 'encoder.layers.0'))}
     with pytest.raises(ConfigError, match="'encoder.stem'"):
         freeze(network, ('encoder.stem',))
+
+
+@pytest.mark.parametrize('names', [('wall', 'box'), ('road', 'car', 'tree')])
+def test_a_training_goes_on_from_a_checkpoint_whose_classes_may_differ(tmp_path, names):
+    shape = {'dims': (8, 8, 8, 8), 'depths': (1, 1, 1, 1), 'decoder_width': 8}
+    before = create_network('nano', classes=2, **shape)
+    path = tmp_path / 'before.safetensors'
+    save_checkpoint(path, Checkpoint(before, LabelSpace(('wall', 'box')), Modality.DEPTH), dtype=torch.float32)
+    network = create_network('nano', classes=len(names), **shape)
+    own = network.decoder.classifier.weight.clone()
+    load_start(network, LabelSpace(names), path)
+    assert torch.equal(network.decoder.norm.weight, before.decoder.norm.weight)
+    assert torch.equal(network.encoder.layers[0].blocks[0].op.A_logs, before.encoder.layers[0].blocks[0].op.A_logs)
+    expected = before.decoder.classifier.weight if names == ('wall', 'box') else own
+    assert torch.equal(network.decoder.classifier.weight, expected)
+    network(torch.randn(1, 2, 3, 32, 32), torch.tensor([[True, True]])).logits.sum().backward()
+    with pytest.raises(CheckpointError, match='before.safetensors: the tensors do not fit'):
+        load_start(create_network('nano', classes=2), LabelSpace(('wall', 'box')), path)

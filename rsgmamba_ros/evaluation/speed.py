@@ -68,7 +68,8 @@ class Speed:
         p50_ms: median time of one bundle, milliseconds.
         p95_ms: 95th percentile.
         bundles_per_s: 1000 / mean.
-        scan_share: part of the time that is spent in scans, 0..1; None for a compiled network, whose parts are one.
+        scan_share: part of the time that is spent in scans, 0..1; None where all parts are one: compiled, or a
+            CUDA graph.
         peak_memory_mb: of the process (CPU: resident set; CUDA: allocated on the device).
         repeats: how many bundles were timed.
     """
@@ -100,7 +101,7 @@ def measure(case: SpeedCase) -> Speed:
     network = create_network(case.preset, classes=case.classes)
     network.set_scan_backend(case.backend)
     engine, step = _STEPS[case.through](network, case)
-    scan_seconds = [] if case.through == 'compiled' else _time_scans(engine.network, case.device)
+    scan_seconds = _time_scans(engine.network, case.device) if _has_parts(case) else []
     for _ in range(WARM_UPS):
         step()
     scan_seconds.clear()
@@ -114,6 +115,11 @@ def measure(case: SpeedCase) -> Speed:
     return Speed(float(np.percentile(milliseconds, 50)), float(np.percentile(milliseconds, 95)),
                  float(1e3 / milliseconds.mean()), sum(scan_seconds) / sum(times) if scan_seconds else None,
                  _peak_memory_mb(case.device), len(times))
+
+
+def _has_parts(case: SpeedCase) -> bool:
+    """Whether the scans can be timed: within a compiled network or a CUDA graph there is no single one."""
+    return case.through == 'network' or (case.through == 'segmenter' and not case.device.startswith('cuda'))
 
 
 def _time_scans(network: torch.nn.Module, device: str) -> list[float]:

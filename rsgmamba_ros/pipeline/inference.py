@@ -4,6 +4,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from rsgmamba_ros.network.checkpoint import Checkpoint
 from rsgmamba_ros.network.decoder import enlarge
 from rsgmamba_ros.ops.cpu_memory import keep_freed_memory
+from rsgmamba_ros.pipeline.cuda_graphs import present
 from rsgmamba_ros.vocabulary.errors import BackendUnavailableError
 from rsgmamba_ros.vocabulary.images import Modality
 
@@ -58,19 +60,26 @@ class Engine:
         self.calibration = checkpoint.calibration
         self.network = deepcopy(checkpoint.network).to(self.device).to_inference(self.dtype)
 
+    @property
+    def cases(self) -> list[tuple[int, ...]]:
+        """What can be available of what the network looks at, as places in `modalities`; first all of it."""
+        seen = self.network.modalities
+        return [case for count in range(len(seen), 0, -1) for case in combinations(seen, count)]
+
     @torch.inference_mode()
     def run(self, images: Tensor, available: Tensor) -> Inference:
         """Run one batch: images (B, M, 3, H, W) float32 on any device, available (B, M) bool on the host."""
-        output = self.network.segment_coarsely(images.to(self.device, non_blocking=True), available)
-        reliability = calibrated_reliability(output.reliability_logits.float().cpu().numpy(), available.numpy(),
-                                             self.calibration, self.modalities)
+        with present(self.device):
+            output = self.network.segment_coarsely(images.to(self.device, non_blocking=True), available)
+            logits = output.reliability_logits.float().cpu().numpy()
+        reliability = calibrated_reliability(logits, available.numpy(), self.calibration, self.modalities)
         return Inference(output.logits, (images.shape[-2], images.shape[-1]), reliability)
 
     def warm_up(self, height: int, width: int) -> None:
         """Run each availability case once at the given padded size, so that the first image is not the slow one."""
         images = torch.zeros(1, len(self.modalities), 3, height, width)
-        for case in ([True, True], [True, False], [False, True]):
-            self.run(images, torch.tensor([case]))
+        for case in self.cases:
+            self.run(images, torch.tensor([[index in case for index in range(len(self.modalities))]]))
 
 
 def calibrated_reliability(logits: np.ndarray, available: np.ndarray, calibration: Mapping,

@@ -26,9 +26,15 @@ def label_and_confidence(logits: Tensor, *, input_size: tuple[int, int], valid_s
     """
     height, width = valid_size
     label_map, confidence = (result[:height, :width].cpu().numpy() for result in decide(logits[0], input_size))
-    if valid_size == output_size:
+    return resize_decision(label_map, confidence, output_size)
+
+
+def resize_decision(label_map: np.ndarray, confidence: np.ndarray, size: tuple[int, int],
+                    ) -> tuple[np.ndarray, np.ndarray]:
+    """Bring label map and confidence to (H, W); a label is never mixed with another."""
+    if label_map.shape == size:
         return label_map, confidence
-    size = (output_size[1], output_size[0])
+    size = (size[1], size[0])
     return (cv2.resize(label_map, size, interpolation=cv2.INTER_NEAREST),
             cv2.resize(confidence, size, interpolation=cv2.INTER_LINEAR))
 

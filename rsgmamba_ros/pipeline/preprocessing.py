@@ -13,11 +13,11 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import Enum
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
+from rsgmamba_ros.pipeline.resampling import fill_small_holes, resize
 from rsgmamba_ros.vocabulary.errors import ConfigError, ImageError
 from rsgmamba_ros.vocabulary.images import ImageBundle, Modality, StampedImage
 
@@ -197,11 +197,11 @@ def network_input(values: np.ndarray, modality: Modality, config: PreprocessingC
     height, width = config.height, config.width
     out = np.empty((3, *config.padded_size), np.float32)
     if modality is Modality.RGB:
-        _normalise_rgb(_resize(values, height, width), config, out[:, :height, :width])
+        _normalise_rgb(resize(values, height, width), config, out[:, :height, :width])
     else:
         # Nearest for depth: the mean of a near and a far surface is a distance at which there is nothing.
         nearest = modality is Modality.DEPTH
-        values = _fill_small_holes(_resize(values, height, width, nearest=nearest))
+        values = fill_small_holes(resize(values, height, width, nearest=nearest))
         unit = depth_to_unit(values, config.depth) if nearest else thermal_to_unit(values, config.thermal)
         unit -= 0.5
         unit *= 4.0
@@ -231,39 +231,18 @@ def depth_to_unit(metres: np.ndarray, scaling: DepthScaling) -> np.ndarray:
 
 def thermal_to_unit(values: np.ndarray, scaling: ThermalScaling) -> np.ndarray:
     """Thermal unit -> [0, 1], cold to hot; NaN stays NaN. A new float32 array of the same shape."""
+    low, span = thermal_range(values, scaling)
+    return np.clip((values - low) / span, 0, 1)
+
+
+def thermal_range(values: np.ndarray, scaling: ThermalScaling) -> tuple[np.float32, np.float32]:
+    """The value that becomes 0, and how far above it that which becomes 1 is, both in the thermal unit."""
     low, high = scaling.low, scaling.high
     if scaling.stretch is ThermalStretch.PERCENTILE:
         sample = values[::4, ::4]
         sample = sample[~np.isnan(sample)]
         low, high = np.percentile(sample, (1, 99)) if sample.size else (0.0, 1.0)
-    span = max(float(high - low), 1e-6)
-    return np.clip((values - np.float32(low)) / np.float32(span), 0, 1)
-
-
-def _resize(values: np.ndarray, height: int, width: int, *, nearest: bool = False) -> np.ndarray:
-    if values.shape[:2] == (height, width):
-        return values
-    if nearest:
-        return cv2.resize(values, (width, height), interpolation=cv2.INTER_NEAREST)
-    shrink = height < values.shape[0] or width < values.shape[1]
-    return cv2.resize(values, (width, height), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR)
-
-
-def _fill_small_holes(values: np.ndarray) -> np.ndarray:
-    """Fill holes of up to about two pixels from their valid neighbours; wider ones stay NaN.
-
-    Specks and the ragged rims of objects are noise of the sensor; a wide hole is something the network must see.
-    """
-    invalid = np.isnan(values)
-    if not invalid.any():
-        return values
-    weight = cv2.boxFilter((~invalid).astype(np.float32), -1, (3, 3), borderType=cv2.BORDER_REPLICATE)
-    total = cv2.boxFilter(np.where(invalid, np.float32(0), values), -1, (3, 3), borderType=cv2.BORDER_REPLICATE)
-    # A third of the 3x3 neighbourhood: the rim of a straight-edged wide hole has exactly that and grows by one pixel.
-    fill = invalid & (weight > 0.3)
-    values = values.copy()
-    values[fill] = total[fill] / weight[fill]
-    return values
+    return np.float32(low), np.float32(max(float(high - low), 1e-6))
 
 
 def preprocess(bundle: ImageBundle, used: Collection[Modality], config: PreprocessingConfig, *,

@@ -9,8 +9,9 @@ import numpy as np
 
 from rsgmamba_ros.network.checkpoint import Checkpoint, load_checkpoint
 from rsgmamba_ros.pipeline.inference import Engine
-from rsgmamba_ros.pipeline.postprocessing import label_and_confidence
-from rsgmamba_ros.pipeline.preprocessing import PreprocessingConfig, sensor_units, stack_inputs
+from rsgmamba_ros.pipeline.network_path import HostPath, PATHS
+from rsgmamba_ros.pipeline.postprocessing import resize_decision
+from rsgmamba_ros.pipeline.preprocessing import PreprocessingConfig, sensor_units
 from rsgmamba_ros.pipeline.signal_quality import SignalQuality, SignalQualityMonitor
 from rsgmamba_ros.vocabulary.config_file import parse_config
 from rsgmamba_ros.vocabulary.errors import ConfigError, ImageError
@@ -77,11 +78,12 @@ class Segmenter:
         self.seen = tuple(self.modalities[index] for index in checkpoint.network.modalities)
         self.preprocessing = _preprocessing_of(checkpoint, self.config)
         self.engine = Engine(checkpoint, device, precision)
+        self._path = PATHS.get(self.engine.device.type, HostPath)(self.engine, self.preprocessing)
         self._signal_quality = SignalQualityMonitor()
 
     def warm_up(self) -> None:
         """Run the network on blank input, so that the first bundle is not the slow one."""
-        self.engine.warm_up(*self.preprocessing.padded_size)
+        self._path.warm_up()
 
     def reset(self) -> None:
         """Forget earlier images, as after a jump back in time."""
@@ -97,15 +99,11 @@ class Segmenter:
         """
         candidates = {modality: self._examine(bundle.slots.get(modality)) for modality in self.seen}
         used = self._choose(bundle, candidates)
-        values = {modality: candidates[modality].values for modality in used}
-        images, available = stack_inputs(values, self.preprocessing, modalities=self.modalities)
-        inference = self.engine.run(images, available)
+        decided = self._path.run({modality: candidates[modality].values for modality in used})
         size = (self.config.output_height, self.config.output_width)
-        label_map, confidence = label_and_confidence(
-            inference.coarse_logits, input_size=inference.size,
-            valid_size=(self.preprocessing.height, self.preprocessing.width),
-            output_size=size if all(size) else bundle.leading_image.size)
-        learned = dict(zip(self.modalities, inference.reliability[0]))
+        label_map, confidence = resize_decision(decided.label_map, decided.confidence,
+                                                size if all(size) else bundle.leading_image.size)
+        learned = dict(zip(self.modalities, decided.reliability))
         errors = tuple(str(candidate.error) for candidate in candidates.values() if candidate.error)
         return Segmentation(
             stamp_ns=bundle.stamp_ns, frame_id=bundle.leading_image.frame_id, leader=bundle.leader,

@@ -12,8 +12,8 @@ from rsgmamba_ros.vocabulary.errors import ConfigError
 
 #: Strides 4, 8 and 16: shifts of up to 16 image pixels.
 CORRELATION = CorrelationConfig(stages=(0, 1, 2), radius=1)
-#: Besides, magnitudes, and shifts of 2 and 4 image pixels in the image itself.
-FINE_CORRELATION = CorrelationConfig(stages=(0, 1, 2), radius=1, rectified=True, image_radius=2)
+#: And the images' own edges, at shifts of up to 8 pixels.
+EDGE_CORRELATION = CorrelationConfig(stages=(0, 1, 2), radius=1, edges=True)
 
 #: The class count in here is a place holder: `create_network` sets it.
 PRESETS: dict[str, RSGMambaConfig] = {
@@ -26,7 +26,7 @@ PRESETS: dict[str, RSGMambaConfig] = {
     'lite': RSGMambaConfig(
         classes=40, encoder='efficientnet_lite0', dims=efficientnet.DIMS,
         fusion_size=FusionConfig(states=1, ratio=1.0, rank=8, gate_reduction=4),
-        correlation=FINE_CORRELATION, decoder_width=64, decoder_mlp_ratio=2.0),
+        correlation=EDGE_CORRELATION, decoder_width=64, decoder_mlp_ratio=2.0),
     # About 15M.
     'small': RSGMambaConfig(
         classes=40, dims=(64, 128, 256, 512), depths=(2, 2, 6, 2), mlp_ratio=3.0, drop_path=0.1,

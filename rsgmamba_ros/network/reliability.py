@@ -2,7 +2,7 @@
 
 Three kinds of evidence: statistics of a few small convolutions on the image itself, where noise, blur and holes show
 before any normalisation hides them; statistics of the encoder's features, where content shows; and, with both
-modalities there, how well their structures correlate at small shifts, where misalignment shows.
+modalities there, how well structures correlate and edges meet at small shifts, where misalignment shows.
 
 B batch, C channels, H, W map. Runs in float32 whatever the network's precision is: it is a measurement.
 """
@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn, Tensor
 from torch.nn import functional as F
+
+from rsgmamba_ros.network.edge_alignment import EdgeAlignment
 
 STATISTICS_CHANNELS = (8, 16, 32)  # of the convolutions on the image
 CELLS = 4                          # the image is cut in CELLS x CELLS for local faults
@@ -31,14 +33,12 @@ class CorrelationConfig:
     Attributes:
         stages: of the encoder whose maps are correlated.
         radius: greatest shift, pixels of the stage's map.
-        rectified: whether magnitudes are compared: an edge that is bright to dark may be near to far or far to near.
-        image_radius: greatest shift at which the small convolutions' maps at stride 2 are compared, 0 for not at all.
+        edges: whether the images' own edges are compared, too, see `EdgeAlignment`.
     """
 
     stages: tuple[int, ...] = (0, 1)
     radius: int = 2
-    rectified: bool = False
-    image_radius: int = 0
+    edges: bool = False
 
 
 def pooled_statistics(maps: Tensor) -> Tensor:
@@ -67,15 +67,14 @@ class ImageStatistics(nn.Module):
             nn.Conv2d(before, after, 3, stride=2, padding=1) for before, after in zip(channels, channels[1:]))
         self.size = 4 * sum(STATISTICS_CHANNELS)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 3, H, W), normalised -> statistics (B, size), and the first maps, (B, C, H / 2, W / 2)."""
-        maps, statistics, first = images, [], None
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W), normalised -> (B, size)."""
+        maps, statistics = images, []
         for convolution in self.convolutions:
             maps = convolution(maps)
             statistics.append(pooled_statistics(maps))
             maps = F.gelu(maps)
-            first = maps if first is None else first
-        return torch.cat(statistics, dim=-1), first
+        return torch.cat(statistics, dim=-1)
 
 
 class FeatureStatistics(nn.Module):
@@ -98,9 +97,9 @@ class FeatureStatistics(nn.Module):
 class ShiftedCorrelation(nn.Module):
     """Correlation of two modalities' structure at all shifts up to `radius` pixels, per channel."""
 
-    def __init__(self, dim: int, radius: int, *, rectified: bool):
+    def __init__(self, dim: int, radius: int):
         super().__init__()
-        self.radius, self.rectified = radius, rectified
+        self.radius = radius
         self.rgb = nn.Linear(dim, CORRELATION_CHANNELS)
         self.auxiliary = nn.Linear(dim, CORRELATION_CHANNELS)
         self.size = CORRELATION_CHANNELS * (2 * radius + 1) ** 2
@@ -115,9 +114,9 @@ class ShiftedCorrelation(nn.Module):
                         for dy in shifts for dx in shifts]
         return torch.cat(correlations, dim=-1)
 
-    def _standardise(self, maps: Tensor) -> Tensor:
+    @staticmethod
+    def _standardise(maps: Tensor) -> Tensor:
         maps = maps.permute(0, 3, 1, 2).contiguous()
-        maps = maps.abs() if self.rectified else maps
         mean, variance = _moments(maps, (2, 3))
         return (maps - mean[:, :, None, None]) * (variance + FLOOR ** 2).rsqrt()[:, :, None, None]
 
@@ -131,14 +130,10 @@ class ReliabilityHead(nn.Module):
         self.features = nn.ModuleList(FeatureStatistics(dims) for _ in range(modalities))
         self.correlated_stages = correlation.stages
         self.correlations = nn.ModuleList(
-            ShiftedCorrelation(dims[stage], correlation.radius, rectified=correlation.rectified)
-            for stage in correlation.stages)
-        self.compares_images = correlation.image_radius > 0
-        if self.compares_images:
-            self.correlations.append(ShiftedCorrelation(
-                STATISTICS_CHANNELS[0], correlation.image_radius, rectified=correlation.rectified))
+            ShiftedCorrelation(dims[stage], correlation.radius) for stage in correlation.stages)
+        self.edges = EdgeAlignment() if correlation.edges else None
         alone = self.images[0].size + self.features[0].size
-        together = sum(correlation.size for correlation in self.correlations)
+        together = sum(item.size for item in (*self.correlations, self.edges) if item is not None)
         self.alone = nn.ModuleList(nn.Linear(alone, HIDDEN) for _ in range(modalities))
         self.together = nn.ModuleList(nn.Linear(together, HIDDEN) for _ in range(modalities))
         self.output = nn.ModuleList(nn.Linear(HIDDEN, 1) for _ in range(modalities))
@@ -161,22 +156,23 @@ class ReliabilityHead(nn.Module):
         with (torch.autocast(device_type, enabled=False) if torch.amp.is_autocast_available(device_type)
               else nullcontext()):
             features = {modality: [stage.detach().float() for stage in stages] for modality, stages in features.items()}
-            seen = {modality: self.images[modality](image.float()) for modality, image in images.items()}
-            correlated = self._correlate(features, {modality: maps for modality, (_, maps) in seen.items()})
-            return {modality: self._logit(modality, statistics, features[modality], correlated)
-                    for modality, (statistics, _) in seen.items()}
+            images = {modality: image.float() for modality, image in images.items()}
+            compared = self._compare(images, features)
+            return {modality: self._logit(modality, image, features[modality], compared)
+                    for modality, image in images.items()}
 
-    def _logit(self, modality: int, statistics: Tensor, features: list[Tensor], correlated: Tensor | None) -> Tensor:
-        alone = torch.cat((statistics, self.features[modality](features)), dim=-1)
+    def _logit(self, modality: int, image: Tensor, features: list[Tensor], compared: Tensor | None) -> Tensor:
+        alone = torch.cat((self.images[modality](image), self.features[modality](features)), dim=-1)
         hidden = self.alone[modality](alone)
-        if correlated is not None:
-            hidden = hidden + self.together[modality](correlated)
+        if compared is not None:
+            hidden = hidden + self.together[modality](compared)
         return self.output[modality](F.gelu(hidden)).squeeze(-1)
 
-    def _correlate(self, features: dict[int, list[Tensor]], maps: dict[int, Tensor]) -> Tensor | None:
+    def _compare(self, images: dict[int, Tensor], features: dict[int, list[Tensor]]) -> Tensor | None:
         if len(features) < 2:
             return None
-        pairs = [(features[0][stage], features[1][stage]) for stage in self.correlated_stages]
-        if self.compares_images:
-            pairs.append((maps[0].permute(0, 2, 3, 1), maps[1].permute(0, 2, 3, 1)))
-        return torch.cat([correlation(*pair) for pair, correlation in zip(pairs, self.correlations)], dim=-1)
+        evidence = [correlation(features[0][stage], features[1][stage])
+                    for stage, correlation in zip(self.correlated_stages, self.correlations)]
+        if self.edges is not None:
+            evidence.append(self.edges(images[0], images[1]))
+        return torch.cat(evidence, dim=-1)

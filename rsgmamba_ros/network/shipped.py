@@ -9,8 +9,11 @@ from rsgmamba_ros.vocabulary.images import Modality
 #: Each has a model card beside it.
 FOLDER = Path(__file__).resolve().parents[1] / 'checkpoints'
 
-#: What is used where nothing is named.
-DEFAULTS = {Modality.DEPTH: 'nano_synthetic_depth', Modality.THERMAL: 'nano_synthetic_thermal'}
+#: What is used where nothing is named: what was trained on images of real sensors.
+DEFAULTS = {Modality.DEPTH: 'lite_nyuv2_13', Modality.THERMAL: 'lite_msrs_9'}
+
+#: What knows the rendered rooms of the demo.
+SYNTHETIC = {Modality.DEPTH: 'nano_synthetic_depth', Modality.THERMAL: 'nano_synthetic_thermal'}
 
 
 def checkpoint_path(name: str, auxiliary: Modality, *, folder: Path = FOLDER) -> Path:

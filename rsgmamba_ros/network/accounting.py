@@ -4,6 +4,7 @@ from __future__ import annotations
 import torch
 from torch import nn, Tensor
 
+from rsgmamba_ros.network.efficientnet import Convolution
 from rsgmamba_ros.network.rsgmamba import Part, RSGMamba, RSGMambaConfig
 from rsgmamba_ros.network.vss_block import SelectiveScan2D
 from rsgmamba_ros.ops.cross_scan import DIRECTIONS
@@ -46,7 +47,7 @@ def count_operations(config: RSGMambaConfig, height: int, width: int,
     network.set_scan_backend('chunked')
     counts = dict.fromkeys(('operations', *PARTS, 'scan'), 0)
     for name, module in network.named_modules():
-        if isinstance(module, (nn.Linear, nn.Conv2d, SelectiveScan2D)):
+        if isinstance(module, (nn.Linear, nn.Conv2d, Convolution, SelectiveScan2D)):
             _watch(module, part_of(name), counts)
     used = tuple(m for m in modalities if m in network.modalities)
     with torch.no_grad():

@@ -41,8 +41,9 @@ class EdgeAlignment(nn.Module):
         share = torch.softmax(SHARPNESS * (landscape - peak), dim=-1).unflatten(-1, (SIDE, SIDE))
         distance = ((share.sum(2) @ shifts) ** 2 + (share.sum(1) @ shifts) ** 2 + 1e-6).sqrt()
         mean, height = landscape.mean(-1).clamp_min(1e-3), landscape[:, centre]
-        # Of order 1 each, for a linear layer.
-        summary = (4 * (1 - relative[:, centre]), distance / RADIUS, height - 1, (height.clamp_min(1e-3) / mean).log())
+        # Larger than what stands beside them: a linear layer would need long to find out that these tell most.
+        summary = (20 * (1 - relative[:, centre]), distance, 4 * (height - 1),
+                   4 * (height.clamp_min(1e-3) / mean).log())
         return torch.cat((relative - 0.5, torch.stack(summary, dim=-1)), dim=-1)
 
 

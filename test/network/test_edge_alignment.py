@@ -31,8 +31,8 @@ def test_the_peak_lies_at_the_shift_between_the_images(shift):
     row, column = divmod(int(landscape.argmax()), SIDE)
     # The auxiliary jumps lie `shift` beyond RGB's edges, so these are found in the opposite direction.
     assert (row - RADIUS, column - RADIUS) == (-shift[0] // 2, -shift[1] // 2)
-    assert (below < 0.05) == (shift == (0, 0))
-    assert distance * RADIUS == pytest.approx(torch.tensor(shift).float().norm() / 2, abs=1.0)
+    assert (below < 0.25) == (shift == (0, 0))
+    assert distance == pytest.approx(torch.tensor(shift).float().norm() / 2, abs=1.0)
 
 
 def test_images_without_edges_give_finite_evidence():
@@ -54,4 +54,4 @@ def test_gradients_are_finite_and_a_batch_is_judged_one_by_one():
 def test_blur_of_one_image_does_not_move_the_peak():
     rgb, auxiliary = pair((0, 0))
     blurred = F.avg_pool2d(rgb, 7, stride=1, padding=3)
-    assert EdgeAlignment()(blurred, auxiliary)[0, -3] < 0.3
+    assert EdgeAlignment()(blurred, auxiliary)[0, -3] < 1.2

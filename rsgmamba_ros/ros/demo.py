@@ -26,7 +26,7 @@ from rsgmamba_ros.data.synthetic import SYNTHETIC_LABELS
 from rsgmamba_ros.evaluation.demo_phases import demo_phases, fault_script, Phase, phase_at
 from rsgmamba_ros.evaluation.demo_recording import read_recording
 from rsgmamba_ros.evaluation.demo_summary import as_json, summarise, table
-from rsgmamba_ros.network.shipped import checkpoint_path
+from rsgmamba_ros.network.shipped import checkpoint_path, SYNTHETIC
 from rsgmamba_ros.ros.processes import ProcessError, ProcessGroup
 from rsgmamba_ros.ros.transport import use_shipped_profile
 from rsgmamba_ros.vocabulary.errors import BagError, RSGMambaError
@@ -66,7 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     phases = demo_phases(Modality(options.modality), options.phase_s)
     try:
-        options.checkpoint = str(checkpoint_path(options.checkpoint, Modality(options.modality)))
+        modality = Modality(options.modality)
+        options.checkpoint = str(checkpoint_path(options.checkpoint or SYNTHETIC[modality], modality))
         _clear(options.out)
         outcome = _run(options, phases)
         if outcome.start_ns is not None:
@@ -82,7 +83,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser('demo', description=__doc__.splitlines()[0])
     parser.add_argument('--out', type=Path, default=Path('out/demo'), help='folder for bag, summary and picture')
     parser.add_argument('--modality', choices=list(map(str, AUXILIARY_MODALITIES)), default='depth')
-    parser.add_argument('--checkpoint', default='', help="file or name of a network; else the modality's shipped one")
+    parser.add_argument('--checkpoint', default='',
+                        help='file or name of a network; else the shipped one for rendered rooms')
     # A room in which all classes are in view nearly all the time; neither trained nor validated on.
     parser.add_argument('--seed', type=int, default=2_000_003, help='which room')
     parser.add_argument('--rate-hz', type=float, default=8.0, help='images of each camera per second')

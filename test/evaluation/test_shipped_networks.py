@@ -1,13 +1,21 @@
 """What the model cards promise of the shipped networks, on a few rooms that no training has seen."""
+import numpy as np
 import pytest
 import torch
 
 from rsgmamba_ros.data.synthetic_dataset import SyntheticDataset
 from rsgmamba_ros.evaluation.protocols import conditions_of
 from rsgmamba_ros.evaluation.scoring import score_conditions
-from rsgmamba_ros.network.shipped import checkpoint_path, FOLDER
+from rsgmamba_ros.network.shipped import checkpoint_path, FOLDER, SYNTHETIC
 from rsgmamba_ros.pipeline.segmenter import Segmenter
-from rsgmamba_ros.vocabulary.images import AUXILIARY_MODALITIES, Modality
+from rsgmamba_ros.vocabulary.images import (
+    AUXILIARY_MODALITIES,
+    BundleSlot,
+    ImageBundle,
+    Modality,
+    Presence,
+    StampedImage,
+)
 
 
 @pytest.fixture(scope='module', params=AUXILIARY_MODALITIES, ids=str)
@@ -15,7 +23,7 @@ def scores(request, tmp_path_factory):
     """For each condition of the protocol `missing`, by the modalities that it takes away."""
     torch.set_num_threads(1)
     dataset = SyntheticDataset(request.param, first_seed=3_000_000, rooms=8, cache=tmp_path_factory.mktemp('rooms'))
-    segmenter = Segmenter(checkpoint_path('', request.param), device='cpu')
+    segmenter = Segmenter(checkpoint_path(SYNTHETIC[request.param], request.param), device='cpu')
     conditions = [item for item in conditions_of('missing', request.param, has_earlier=False)
                   if item.group in ('clean', 'missing')]
     scored = score_conditions(segmenter, dataset, conditions, indices=range(len(dataset)), seed=0)
@@ -41,3 +49,20 @@ def test_every_shipped_network_has_a_model_card():
     networks = sorted(FOLDER.glob('*.safetensors'))
     assert networks
     assert all(path.with_suffix('.md').is_file() and path.stat().st_size < 12e6 for path in networks)
+
+
+@pytest.mark.parametrize('path', sorted(FOLDER.glob('*.safetensors')), ids=lambda path: path.stem)
+def test_every_shipped_network_goes_on_with_either_sensor_alone(path):
+    torch.set_num_threads(1)
+    segmenter = Segmenter(path, device='cpu')
+    rng = np.random.default_rng(0)
+    rgb = StampedImage(Modality.RGB, 1, 1, rng.integers(0, 255, (240, 320, 3), dtype=np.uint8), 'rgb8')
+    scales = {Modality.DEPTH: ('16UC1', 1000, 5000), Modality.THERMAL: ('mono8', 0, 255)}
+    encoding, low, high = scales[segmenter.auxiliary]
+    pixels = rng.integers(low, high, (240, 320)).astype(np.uint8 if encoding == 'mono8' else np.uint16)
+    auxiliary = StampedImage(segmenter.auxiliary, 1, 1, pixels, encoding)
+    for images in ((rgb, auxiliary), (rgb,), (auxiliary,)):
+        slots = {image.modality: BundleSlot(Presence.PRESENT, image, 0.0, 0.0) for image in images}
+        result = segmenter.segment(ImageBundle(images[0].modality, slots, 1))
+        assert result.label_map.shape == (240, 320) and result.label_map.max() < len(segmenter.labels)
+        assert {modality for modality, entry in result.reliability.items() if entry.reliability > 0} <= set(slots)

@@ -7,13 +7,13 @@ from rsgmamba_ros.vocabulary.images import Modality
 
 @pytest.fixture
 def folder(tmp_path):
-    for name in ('nano_synthetic_depth', 'other'):
+    for name in ('lite_nyuv2_13', 'other'):
         (tmp_path / f'{name}.safetensors').touch()
     return tmp_path
 
 
 def test_nothing_named_is_the_default_of_the_modality(folder):
-    assert checkpoint_path('', Modality.DEPTH, folder=folder).stem == 'nano_synthetic_depth'
+    assert checkpoint_path('', Modality.DEPTH, folder=folder).stem == 'lite_nyuv2_13'
 
 
 def test_a_name_is_that_of_a_shipped_one(folder):
@@ -26,5 +26,5 @@ def test_a_file_is_taken_as_it_is(folder):
 
 @pytest.mark.parametrize('name, modality', [('none', Modality.DEPTH), ('', Modality.THERMAL)])
 def test_what_is_not_there_is_an_error_that_lists_what_is(folder, name, modality):
-    with pytest.raises(CheckpointError, match=r"neither a file nor one of the shipped \['nano_synth.*', 'other'\]"):
+    with pytest.raises(CheckpointError, match=r"neither a file nor one of the shipped \['lite_nyu.*', 'other'\]"):
         checkpoint_path(name, modality, folder=folder)

@@ -15,6 +15,7 @@ from launch_ros.substitutions import FindPackageShare
 from rsgmamba_ros.data.bag_reader import BagReader
 from rsgmamba_ros.data.bag_topics import find_topics
 from rsgmamba_ros.data.serialised_images import COMPRESSED_IMAGE_TYPE
+from rsgmamba_ros.ros.qos import deep_results
 from rsgmamba_ros.vocabulary.images import Modality
 
 ARGUMENTS = {
@@ -58,7 +59,7 @@ def _nodes(context):
             'checkpoint': _text(values['checkpoint']), 'device': _text(values['device']),
             'input_qos': values['input_qos'], 'queue_size': int(values['queue_size']),
             'rgb.transport': transports.get(Modality.RGB, 'auto'),
-            'auxiliary.transport': transports.get(auxiliary, 'auto')}],
+            'auxiliary.transport': transports.get(auxiliary, 'auto'), **deep_results()}],
         remappings=[(f'{modality}/image', topic) for modality, topic in topics.items()], **common)
     player = Node(
         executable='bag_player_node', name='bag_player', parameters=[{

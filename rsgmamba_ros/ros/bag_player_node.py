@@ -70,6 +70,7 @@ class BagPlayer(Node):
     def run(self, executor: SingleThreadedExecutor) -> None:
         """Play until the end, or for ever in a loop, or until ROS shuts down."""
         self._wait_for_subscribers(executor)
+        self.get_logger().info('playing')
         while rclpy.ok():
             self._play_once(executor)
             if not self._values['loop']:

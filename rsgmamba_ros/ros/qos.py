@@ -19,7 +19,8 @@ SENSOR_DATA = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=
                          durability=DurabilityPolicy.VOLATILE)
 
 #: For publishers known to be reliable: no image of a bag, or over a poor link, is lost. Best-effort ones do not match.
-RELIABLE = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE,
+#: Deep, because what a stalled subscriber has not taken yet is overwritten by what comes after it.
+RELIABLE = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.RELIABLE,
                       durability=DurabilityPolicy.VOLATILE)
 
 #: Results: reliable, so that subscribers of both kinds match.
@@ -35,6 +36,12 @@ INPUT_QOS = {'sensor_data': SENSOR_DATA, 'reliable': RELIABLE}
 
 __all__ = ['INPUT_QOS', 'LATCHED', 'RELIABLE', 'RESULT', 'SENSOR_DATA', 'SubscriptionEventCallbacks',
            'UnsupportedEventTypeError', 'overridable']
+
+
+def deep_results() -> dict[str, int]:
+    """Parameters of a node whose every answer counts: they too are kept while their subscriber is stalled."""
+    return {f'qos_overrides./{topic}.publisher.depth': 100
+            for topic in ('segmentation', 'segmentation/reliability')}
 
 
 def overridable(profile: QoSProfile) -> dict:

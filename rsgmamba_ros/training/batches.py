@@ -52,15 +52,16 @@ class TrainingSamples:
         step, position = index
         rng = np.random.default_rng([self.config.seed, step, position])
         phase, augmentation = self.config.phase_at(step), self.config.augmentation
+        failures = phase.failures or self.config.failures
         if phase.scales:
             augmentation = replace(augmentation, min_scale=phase.scales[0], max_scale=phase.scales[1])
         sample = vary(self.dataset[int(rng.integers(len(self.dataset)))], augmentation, rng=rng)
         # The whole image fails, then it is cut: severities are stated for whole images.
-        failed = restrict(inflict(sample, self.config.auxiliary, self.config.failures, rng=rng), self.config.used)
+        failed = restrict(inflict(sample, self.config.auxiliary, failures, rng=rng), self.config.used)
         window = draw_window(sample.label_map.shape, phase.height, phase.width, rng=rng)
         label_map = window.cut(sample.label_map, blank=self.dataset.labels.ignore_index)
         arrays = _arrays(failed, window, self.config)
-        if self.config.failures.alone:
+        if failures.alone and len(self.config.used) > 1:
             arrays['available'] = _once_more_alone(arrays['available'][0], arrays['reliability'], rng)
         return {'label_map': label_map.astype(np.int64), **arrays}
 

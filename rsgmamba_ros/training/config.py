@@ -48,6 +48,7 @@ class Phase:
     Attributes:
         learns: `all`, or only the `reliability` head, with everything else as it is: no decoder runs, which is cheap.
         scales: smallest and largest enlargement, in place of the augmentation's.
+        failures: in place of the training's.
     """
 
     steps: int
@@ -56,6 +57,7 @@ class Phase:
     width: int
     learns: str = 'all'
     scales: tuple[float, ...] = ()
+    failures: FailureConfig | None = None
 
     def __post_init__(self) -> None:
         if min(self.steps, self.batch_size) < 1:

@@ -40,8 +40,10 @@ class Rival:
         """This rival's training, equal to `base` in everything else."""
         # What only teaches the reliability touches nothing that a rival has.
         phases = base.phases if FUSIONS[self.fusion].gated else tuple(p for p in base.phases if p.learns == 'all')
-        return replace(base, fusion=self.fusion, phases=phases,
-                       failures=base.failures if self.with_failures else NO_FAILURES)
+        if self.with_failures:
+            return replace(base, fusion=self.fusion, phases=phases)
+        return replace(base, fusion=self.fusion, phases=tuple(replace(phase, failures=None) for phase in phases),
+                       failures=NO_FAILURES)
 
 
 #: What the gates add is told from what the augmentation adds by training each two-modality rival twice.

@@ -26,6 +26,9 @@ def test_rivals_differ_in_fusion_and_failures_alone():
         config = rival.config(base)
         assert config.failures == (base.failures if rival.with_failures else NO_FAILURES)
         assert (config.phases, config.seed, config.learning_rate) == (base.phases, base.seed, base.learning_rate)
+    hard = replace(base, phases=(replace(base.phases[0], failures=FailureConfig(0.5, 0.5)),))
+    assert RIVALS['sum_with_failures'].config(hard).phases == hard.phases
+    assert RIVALS['sum_as_published'].config(hard).phases == base.phases
     taught = replace(base, phases=(*base.phases, Phase(1, 2, 32, 32, learns='reliability')))
     assert RIVALS['rsgmb'].config(taught).phases == taught.phases
     assert RIVALS['sum_with_failures'].config(taught).phases == base.phases

@@ -120,6 +120,19 @@ def test_alone_is_the_modality_that_did_not_fail():
     assert (reliability.min() < 1).all()
 
 
+def test_a_phase_may_have_failures_of_its_own():
+    sound, spoilt = FailureConfig(0.0, 0.0), FailureConfig(0.0, 1.0, both=1.0)
+    config = replace(CONFIG, phases=(Phase(1, 8, 32, 32, failures=sound), Phase(1, 8, 32, 32)), failures=spoilt)
+    first, second = training_batches(Squares(), config, first_step=0)
+    assert (first.targets.reliability == 1).all() and (second.targets.reliability < 1).any()
+
+
+def test_a_network_of_one_modality_sees_no_sample_twice():
+    batch = next(training_batches(Squares(), replace(CONFIG, fusion='x_only', failures=FailureConfig(alone=True)),
+                                  first_step=0))
+    assert batch.available.tolist() == [[False, True]] * 2
+
+
 def test_a_phase_for_the_reliability_changes_nothing_else(tmp_path):
     phases = (*CONFIG.phases, Phase(3, 2, 32, 64, learns='reliability', scales=(1.0, 1.0)))
     trainer = train(tmp_path, replace(CONFIG, phases=phases), until=CONFIG.steps)

@@ -1,8 +1,9 @@
 """How far a modality can be trusted: one logit from what its image and its features look like. [ours]
 
-Three kinds of evidence: statistics of a few small convolutions on the image itself, where noise, blur and holes show
+Four kinds of evidence: statistics of a few small convolutions on the image itself, where noise, blur and holes show
 before any normalisation hides them; statistics of the encoder's features, where content shows; and, with both
-modalities there, how well structures correlate and edges meet at small shifts, where misalignment shows.
+modalities there, how well structures correlate and edges meet at small shifts, where misalignment shows; last, how far
+the auxiliary image is from clean ones of its sensor, where failures show that nobody trained.
 
 B batch, C channels, H, W map. Runs in float32 whatever the network's precision is: it is a measurement.
 """
@@ -16,6 +17,7 @@ from torch import nn, Tensor
 from torch.nn import functional as F
 
 from rsgmamba_ros.network.edge_alignment import EdgeAlignment
+from rsgmamba_ros.network.typicality import Typicality
 
 STATISTICS_CHANNELS = (8, 16, 32)  # of the convolutions on the image
 CELLS = 4                          # the image is cut in CELLS x CELLS for local faults
@@ -23,6 +25,7 @@ FEATURE_CHANNELS = 16              # each stage's features are projected to, bef
 CORRELATION_CHANNELS = 8
 HIDDEN = 64
 TRUSTING_LOGIT = 2.0               # of an untrained head: most images are good
+AUXILIARY = 1                      # place of the modality whose typicality is judged: RGB has too many kinds of clean
 FLOOR = 1e-3                       # keeps logarithms and quotients finite on constant images
 
 
@@ -124,7 +127,8 @@ class ShiftedCorrelation(nn.Module):
 class ReliabilityHead(nn.Module):
     """One reliability logit for each modality that is there."""
 
-    def __init__(self, dims: tuple[int, ...], modalities: int, correlation: CorrelationConfig):
+    def __init__(self, dims: tuple[int, ...], modalities: int, correlation: CorrelationConfig, *,
+                 typicality: bool = False):
         super().__init__()
         self.images = nn.ModuleList(ImageStatistics() for _ in range(modalities))
         self.features = nn.ModuleList(FeatureStatistics(dims) for _ in range(modalities))
@@ -132,6 +136,7 @@ class ReliabilityHead(nn.Module):
         self.correlations = nn.ModuleList(
             ShiftedCorrelation(dims[stage], correlation.radius) for stage in correlation.stages)
         self.edges = EdgeAlignment() if correlation.edges else None
+        self.typicality = Typicality() if typicality else None
         alone = self.images[0].size + self.features[0].size
         together = sum(item.size for item in (*self.correlations, self.edges) if item is not None)
         self.alone = nn.ModuleList(nn.Linear(alone, HIDDEN) for _ in range(modalities))
@@ -166,7 +171,8 @@ class ReliabilityHead(nn.Module):
         hidden = self.alone[modality](alone)
         if compared is not None:
             hidden = hidden + self.together[modality](compared)
-        return self.output[modality](F.gelu(hidden)).squeeze(-1)
+        logit = self.output[modality](F.gelu(hidden)).squeeze(-1)
+        return logit + self.typicality(image) if self.typicality is not None and modality == AUXILIARY else logit
 
     def _compare(self, images: dict[int, Tensor], features: dict[int, list[Tensor]]) -> Tensor | None:
         if len(features) < 2:

@@ -44,6 +44,7 @@ class RSGMambaConfig:
         drop_path: stochastic depth of the encoder's last block; it rises linearly from 0.
         fusion_size: size of RSGMB.
         correlation: where the reliability head compares the modalities.
+        typicality: whether it measures how far auxiliary images are from clean ones, see `network.typicality`.
         decoder_width: channels of the decoder.
         decoder_mlp_ratio: hidden channels / channels of the decoder's MLPs.
     """
@@ -59,6 +60,7 @@ class RSGMambaConfig:
     drop_path: float = 0.2
     fusion_size: FusionConfig = field(default_factory=FusionConfig)
     correlation: CorrelationConfig = field(default_factory=CorrelationConfig)
+    typicality: bool = False
     decoder_width: int = 208
     decoder_mlp_ratio: float = 4.0
 
@@ -135,7 +137,7 @@ class RSGMamba(nn.Module):
                                mlp_ratio=config.decoder_mlp_ratio)
         self.apply(_initialise)
         self.reliability_head = ReliabilityHead(
-            config.dims, len(kind.modalities), config.correlation) if kind.gated else None
+            config.dims, len(kind.modalities), config.correlation, typicality=config.typicality) if kind.gated else None
 
     def set_scan_backend(self, name: str) -> None:
         """Choose the backend of every scan: a key of `rsgmamba_ros.ops.selective_scan.BACKENDS`, or `auto`."""

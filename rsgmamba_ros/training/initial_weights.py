@@ -1,16 +1,26 @@
-"""What a training starts from, and what it leaves as it is."""
+"""What a training starts from, what it leaves as it is, and what is fitted instead of learned."""
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import torch
+
+from rsgmamba_ros.data.samples import Dataset
 from rsgmamba_ros.network.checkpoint import load_checkpoint, load_strictly, load_vmamba
 from rsgmamba_ros.network.efficientnet import EfficientNetLiteEncoder, load_imagenet
 from rsgmamba_ros.network.rsgmamba import RSGMamba
+from rsgmamba_ros.pipeline.preprocessing import network_input, PreprocessingConfig
+from rsgmamba_ros.training.validation import spread
 from rsgmamba_ros.vocabulary.errors import ConfigError
 from rsgmamba_ros.vocabulary.labels import LabelSpace
 
 #: In place of a file: the ImageNet weights of EfficientNet-Lite0, which a package holds.
 IMAGENET = 'imagenet'
+
+#: Clean images of the training that the typicality is fitted to.
+TYPICAL_IMAGES = 256
+HEAD = 'reliability_head.'
 
 
 def load_encoder(network: RSGMamba, source: Path | None) -> None:
@@ -35,7 +45,7 @@ def load_encoder(network: RSGMamba, source: Path | None) -> None:
 def load_start(network: RSGMamba, labels: LabelSpace, source: Path | None) -> None:
     """Start the whole network from a checkpoint; None leaves it as it is.
 
-    The classifier of other classes is left out: it stays as it was initialised.
+    The classifier of other classes is left out, and a reliability head of another kind: they stay as initialised.
 
     Raises:
         CheckpointError: the file cannot be used, or is of a network of another shape; the message lists what differs.
@@ -47,7 +57,26 @@ def load_start(network: RSGMamba, labels: LabelSpace, source: Path | None) -> No
     if checkpoint.labels.names != labels.names:
         own = network.state_dict()
         tensors |= {name: own[name] for name in tensors if name.startswith('decoder.classifier.')}
+    if network.reliability_head is not None and _shapes(tensors) != _shapes(network.state_dict()):
+        own = network.state_dict()
+        tensors = {name: value for name, value in tensors.items() if not name.startswith(HEAD)}
+        tensors |= {name: value for name, value in own.items() if name.startswith(HEAD)}
     load_strictly(network, tensors, str(source))
+
+
+def _shapes(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in tensors.items() if name.startswith(HEAD)}
+
+
+def fit_typicality(networks: tuple[RSGMamba, ...], dataset: Dataset, preprocessing: PreprocessingConfig) -> None:
+    """Tell the reliability heads what clean auxiliary images look like, those that have not been told."""
+    typicalities = [network.reliability_head.typicality for network in networks if network.reliability_head is not None]
+    typicalities = [item for item in typicalities if item is not None and not item.is_fitted]
+    if typicalities:
+        images = [network_input(sample.auxiliary, dataset.auxiliary, preprocessing)
+                  for sample in spread(dataset, TYPICAL_IMAGES)]
+        for typicality in typicalities:
+            typicality.fit(torch.from_numpy(np.stack(images)).to(typicality.centre.device))
 
 
 def freeze(network: RSGMamba, beginnings: tuple[str, ...]) -> None:

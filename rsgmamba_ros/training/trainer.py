@@ -19,7 +19,7 @@ from rsgmamba_ros.training.batches import Batch, training_batches
 from rsgmamba_ros.training.calibration import fit_calibration
 from rsgmamba_ros.training.config import TrainingConfig
 from rsgmamba_ros.training.distributed import join_processes
-from rsgmamba_ros.training.initial_weights import freeze, load_encoder, load_start
+from rsgmamba_ros.training.initial_weights import fit_typicality, freeze, load_encoder, load_start
 from rsgmamba_ros.training.loss import loss_parts, LossParts, reliability_parts, total_loss
 from rsgmamba_ros.training.schedule import learning_rate_factor, parameter_groups
 from rsgmamba_ros.training.training_log import TrainingLog
@@ -74,6 +74,8 @@ class Trainer:
                                    processes=self.processes.count)
         bar = tqdm(total=self.config.steps, initial=self.step, unit='step', disable=not self.processes.is_first,
                    mininterval=2.0)
+        if self.config.phase_at(self.step).learns == 'reliability':
+            self._learn_what_is_clean()
         self.network.train()
         started = time.monotonic()
         for batch in batches:
@@ -81,6 +83,8 @@ class Trainer:
                 break
             figures = self._train_step(wrapped, batch.to(self.device))
             self.step += 1
+            if self.config.phase_at(self.step).learns == 'reliability':
+                self._learn_what_is_clean()
             bar.update()
             self.trained_s += time.monotonic() - started
             started = time.monotonic()
@@ -111,6 +115,10 @@ class Trainer:
         self.average.update(self.network, step=step)
         sums = self.processes.sum(parts.sums) / counts.clamp(min=1)
         return {'loss_labels': sums[0], 'loss_reliability': sums[1], 'loss_map': sums[2], 'gradient_norm': norm}
+
+    def _learn_what_is_clean(self) -> None:
+        """When the reliability is taught for itself: before, most images are cut and scaled as none is in use."""
+        fit_typicality((self.network, self.average.network), self.dataset, self.config.preprocessing)
 
     def _loss_parts(self, wrapped: torch.nn.Module, batch: Batch) -> LossParts:
         if self.config.phase_at(self.step).learns == 'reliability':

@@ -55,3 +55,15 @@ def test_a_training_goes_on_from_a_checkpoint_whose_classes_may_differ(tmp_path,
     network(torch.randn(1, 2, 3, 32, 32), torch.tensor([[True, True]])).logits.sum().backward()
     with pytest.raises(CheckpointError, match='before.safetensors: the tensors do not fit'):
         load_start(create_network('nano', classes=2), LabelSpace(('wall', 'box')), path)
+
+
+def test_a_reliability_head_of_another_kind_begins_anew(tmp_path):
+    shape = {'dims': (8, 8, 8, 8), 'depths': (1, 1, 1, 1), 'decoder_width': 8}
+    labels, path = LabelSpace(('wall', 'box')), tmp_path / 'before.safetensors'
+    before = create_network('nano', classes=2, **shape)
+    save_checkpoint(path, Checkpoint(before, labels, Modality.DEPTH), dtype=torch.float32)
+    network = create_network('nano', classes=2, typicality=True, **shape)
+    own = network.reliability_head.output[0].weight.clone()
+    load_start(network, labels, path)
+    assert torch.equal(network.decoder.classifier.weight, before.decoder.classifier.weight)
+    assert torch.equal(network.reliability_head.output[0].weight, own)

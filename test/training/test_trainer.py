@@ -143,6 +143,19 @@ def test_a_phase_for_the_reliability_changes_nothing_else(tmp_path):
     assert changed == {'reliability_head'} and trainer.step == CONFIG.steps + 3
 
 
+def test_what_is_clean_is_fitted_when_the_reliability_is_taught(tmp_path):
+    config = replace(CONFIG, phases=(Phase(2, 2, 32, 32), Phase(3, 2, 32, 64, learns='reliability')), save_every=1,
+                     network={**CONFIG.network, 'typicality': True})
+    trainer = train(tmp_path / 'run', config, until=1)
+    assert not trainer.network.reliability_head.typicality.is_fitted
+    trainer.run(until=3)
+    resumed = train(tmp_path / 'run', config)
+    for network in (resumed.network, resumed.average.network):
+        fitted = network.reliability_head.typicality
+        assert fitted.is_fitted
+        assert torch.equal(fitted.whitening, trainer.network.reliability_head.typicality.whitening)
+
+
 def test_frozen_parameters_stay_as_they_are(tmp_path):
     config = replace(CONFIG, frozen=('encoder.patch_embed',), encoder_rate=0.5)
     trainer = Trainer(config, Squares(), Squares(), tmp_path)

@@ -1,0 +1,81 @@
+"""Does an image change from pixel to pixel as clean ones of its sensor do? Evidence for the reliability head. [ours]
+
+Noise, blur, steps, holes and shifted edges all bend the distribution of differences between neighbours, each in its own
+direction; how far an image lies from the clean ones tells of failures that nobody trained. Its direction is not used:
+an image that is smoother than a clean one is as strange as one that is rougher. What is clean is fitted, not learned.
+"""
+from __future__ import annotations
+
+import torch
+from torch import nn, Tensor
+from torch.nn import functional as F
+
+#: Edges of the bins of |difference| between neighbours, of the normalised image.
+EDGES = (1e-4, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2, 0.4, 0.8)
+#: Normalised values below it stand for no measurement, see `pipeline.preprocessing.INVALID_VALUE`.
+LEAST_VALID = -2.5
+SMALLEST_SHARE = 1e-3  # shares of pixels below it count as equal
+RIDGE = 1e-2           # added to the variances of the clean images' logarithms
+QUANTILE = 0.95        # of clean images lie within the typical distance
+
+
+class Typicality(nn.Module):
+    """How much farther from the clean images an image lies than they do themselves."""
+
+    features = 2 * (len(EDGES) + 1) + 1
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer('centre', torch.zeros(self.features))
+        self.register_buffer('whitening', torch.zeros(self.features, self.features))
+        self.register_buffer('limit', torch.zeros(1))   # distance within which `QUANTILE` of the clean images lie
+        self.register_buffer('spread', torch.ones(1))   # from their median to the limit
+        self.weight = nn.Parameter(torch.full((1,), 0.54))  # its softplus is 1
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether it knows what is clean; until then every image is typical."""
+        return bool(self.whitening.any())
+
+    @torch.no_grad()
+    def fit(self, images: Tensor) -> None:
+        """Learn what is clean.
+
+        Args:
+            images: clean ones, (N, 3, H, W), normalised; N well above the number of features, 23.
+        """
+        shares = torch.cat([difference_shares(part[:, :1]) for part in images.split(16)]).double()
+        self.centre.copy_(shares.mean(0))
+        ridge = RIDGE * torch.eye(self.features, dtype=torch.double, device=shares.device)
+        inverse = torch.linalg.inv(torch.cov(shares.T) + ridge)
+        # In half precision a checkpoint keeps its entries to a thousandth.
+        self.whitening.copy_(torch.linalg.cholesky(inverse, upper=True))
+        distance = self._distance(shares.float())
+        self.limit.fill_(distance.quantile(QUANTILE))
+        self.spread.fill_((self.limit - distance.median()).clamp_min(0.1).item())
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W), normalised, channels equal -> (B,): what to add to the logit, 0 or less."""
+        beyond = F.relu(self._distance(difference_shares(images[:, :1])) - self.limit) / self.spread
+        return -F.softplus(self.weight) * beyond
+
+    def _distance(self, shares: Tensor) -> Tensor:
+        return ((shares - self.centre) @ self.whitening.T).square().sum(-1).sqrt()
+
+
+def difference_shares(images: Tensor) -> Tensor:
+    """Logarithms of the shares of |difference| between `EDGES`, across and down, and of pixels without a measurement.
+
+    (B, 1, H, W) -> (B, features).
+    """
+    valid = (images > LEAST_VALID).float()
+    parts = [*_shares((images[..., 1:] - images[..., :-1]).abs(), valid[..., 1:] * valid[..., :-1]),
+             *_shares((images[..., 1:, :] - images[..., :-1, :]).abs(), valid[..., 1:, :] * valid[..., :-1, :]),
+             1 - valid.mean((1, 2, 3))]
+    return (torch.stack(parts, dim=-1) + SMALLEST_SHARE).log()
+
+
+def _shares(differences: Tensor, counted: Tensor) -> list[Tensor]:
+    total = counted.sum((1, 2, 3)).clamp_min(1)
+    below = [((differences <= edge).float() * counted).sum((1, 2, 3)) / total for edge in EDGES]
+    return [below[0], *(high - low for low, high in zip(below, below[1:])), 1 - below[-1]]

@@ -57,7 +57,8 @@ class Typicality(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W), normalised, channels equal -> (B,): what to add to the logit, 0 or less."""
         beyond = F.relu(self._distance(difference_shares(images[:, :1])) - self.limit) / self.spread
-        return -F.softplus(self.weight) * beyond
+        # Mild noise lies tens of spreads away already: its logarithm leaves room for what is worse.
+        return -F.softplus(self.weight) * beyond.log1p()
 
     def _distance(self, shares: Tensor) -> Tensor:
         return ((shares - self.centre) @ self.whitening.T).square().sum(-1).sqrt()

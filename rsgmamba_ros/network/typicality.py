@@ -16,7 +16,7 @@ EDGES = (1e-4, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2, 0.4, 0.8)
 LEAST_VALID = -2.5
 SMALLEST_SHARE = 1e-3  # shares of pixels below it count as equal
 RIDGE = 1e-2           # added to the variances of the clean images' logarithms
-QUANTILE = 0.95        # of clean images lie within the typical distance
+QUANTILE = 0.95        # of clean images: its distance from their median is the unit
 
 
 class Typicality(nn.Module):
@@ -28,8 +28,8 @@ class Typicality(nn.Module):
         super().__init__()
         self.register_buffer('centre', torch.zeros(self.features))
         self.register_buffer('whitening', torch.zeros(self.features, self.features))
-        self.register_buffer('limit', torch.zeros(1))   # distance within which `QUANTILE` of the clean images lie
-        self.register_buffer('spread', torch.ones(1))   # from their median to the limit
+        self.register_buffer('middle', torch.zeros(1))  # median distance of the clean images
+        self.register_buffer('spread', torch.ones(1))   # from there to their `QUANTILE`
         self.weight = nn.Parameter(torch.full((1,), 0.54))  # its softplus is 1
 
     @property
@@ -51,12 +51,13 @@ class Typicality(nn.Module):
         # In half precision a checkpoint keeps its entries to a thousandth.
         self.whitening.copy_(torch.linalg.cholesky(inverse, upper=True))
         distance = self._distance(shares.float())
-        self.limit.fill_(distance.quantile(QUANTILE))
-        self.spread.fill_((self.limit - distance.median()).clamp_min(0.1).item())
+        middle, far = distance.quantile(distance.new_tensor([0.5, QUANTILE])).tolist()
+        self.middle.fill_(middle)
+        self.spread.fill_(max(far - middle, 0.1))
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W), normalised, channels equal -> (B,): what to add to the logit, 0 or less."""
-        beyond = F.relu(self._distance(difference_shares(images[:, :1])) - self.limit) / self.spread
+        beyond = F.relu(self._distance(difference_shares(images[:, :1])) - self.middle) / self.spread
         # Mild noise lies tens of spreads away already: its logarithm leaves room for what is worse.
         return -F.softplus(self.weight) * beyond.log1p()
 

@@ -38,6 +38,11 @@ class Typicality(nn.Module):
         return bool(self.whitening.any())
 
     @torch.no_grad()
+    def forget(self) -> None:
+        """Know no longer what is clean, as for images of another sensor."""
+        self.whitening.zero_()
+
+    @torch.no_grad()
     def fit(self, images: Tensor) -> None:
         """Learn what is clean.
 

@@ -47,6 +47,9 @@ class Trainer:
                                       **config.network)
         load_encoder(self.network, config.encoder)
         load_start(self.network, dataset.labels, config.start)
+        typicality = getattr(self.network.reliability_head, 'typicality', None)
+        if typicality is not None and any(phase.learns == 'reliability' for phase in config.phases):
+            typicality.forget()  # it is fitted to this training's images
         self.network.to(self.device)
         freeze(self.network, config.frozen)
         self.average = AveragedNetwork(self.network, decay=config.ema_decay)

@@ -154,6 +154,8 @@ def test_what_is_clean_is_fitted_when_the_reliability_is_taught(tmp_path):
         fitted = network.reliability_head.typicality
         assert fitted.is_fitted
         assert torch.equal(fitted.whitening, trainer.network.reliability_head.typicality.whitening)
+    config = replace(config, start=tmp_path / 'run' / 'checkpoint.safetensors')
+    assert not Trainer(config, Squares(), Squares(), tmp_path / 'next').network.reliability_head.typicality.is_fitted
 
 
 def test_frozen_parameters_stay_as_they_are(tmp_path):

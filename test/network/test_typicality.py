@@ -35,12 +35,12 @@ def spoilt(family: str) -> torch.Tensor:
 def test_clean_images_are_typical(typicality):
     penalties = typicality(normalised(*(metres(seed) for seed in range(60, 80))))
     assert (penalties == 0).float().mean() > 0.25
-    assert penalties.min() > -1.5
+    assert penalties.min() > -3
 
 
 @pytest.mark.parametrize('family', ['quantisation', 'axial_noise', 'holes'])
 def test_what_is_smoother_is_as_strange_as_what_is_rougher(typicality, family):
-    assert typicality(spoilt(family)).max() < -1.5
+    assert typicality(spoilt(family)).max() < -3
 
 
 def test_until_it_is_fitted_every_image_is_typical():

@@ -186,8 +186,8 @@ class RSGMamba(nn.Module):
     def _judge_only(self, images: Tensor, parts: list[Part], rows: Tensor | None) -> Tensor:
         with torch.no_grad():
             encoded = self._encode(images, parts, rows)
-        logits = [self._by_modality(part, self._judge(present, features)) for part, present, features
-                  in zip(parts, *encoded)]
+        logits = [self._by_modality(part, self._published(present, self._judge(present, features)))
+                  for part, present, features in zip(parts, *encoded)]
         return _in_batch_order(parts, logits)
 
     def segment(self, images: Tensor, parts: list[Part], rows: Tensor | None = None) -> NetworkOutput:
@@ -209,7 +209,7 @@ class RSGMamba(nn.Module):
                       for index, stage in enumerate(self.fusion)]
             fused.append([stage[0] for stage in stages])
             maps.append([self._by_modality(part, stage[1]) for stage in stages])
-            logits.append(self._by_modality(part, judged))
+            logits.append(self._by_modality(part, self._published(present, judged)))
             # Made on the device: a table sent there would make a CUDA graph impossible.
             there = {place: torch.ones_like(logit, dtype=torch.bool) for place, logit in judged.items()}
             used.append(self._by_modality(part, there))
@@ -271,6 +271,10 @@ class RSGMamba(nn.Module):
         if self.reliability_head is not None:
             return self.reliability_head(images, features)
         return {place: image.new_full((len(image),), TRUSTED_LOGIT) for place, image in images.items()}
+
+    def _published(self, images: dict[int, Tensor], judged: dict[int, Tensor]) -> dict[int, Tensor]:
+        # In training they are those that are taught.
+        return judged if self.training or not self.gated else self.reliability_head.published(images, judged)
 
     def _by_modality(self, part: Part, values: dict[int, Tensor]) -> Tensor:
         """Stack (b, ...) or (b, H, W, 1) of each available modality to (b, M, ...), with 0 for the others."""

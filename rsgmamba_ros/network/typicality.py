@@ -16,7 +16,7 @@ EDGES = (1e-4, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2, 0.4, 0.8)
 LEAST_VALID = -2.5
 SMALLEST_SHARE = 1e-3  # shares of pixels below it count as equal
 RIDGE = 1e-2           # added to the variances of the clean images' logarithms
-LEAST_WEIGHT = 1.0     # training, which sees other evidence for its own failures, would let go of it
+SURPRISE = 1.0         # weight in what is published, besides the learned one: for failures that nobody trained
 QUANTILE = 0.95        # of clean images: its distance from their median is the unit
 
 
@@ -31,7 +31,7 @@ class Typicality(nn.Module):
         self.register_buffer('whitening', torch.zeros(self.features, self.features))
         self.register_buffer('middle', torch.zeros(1))  # median distance of the clean images
         self.register_buffer('spread', torch.ones(1))   # from there to their `QUANTILE`
-        self.weight = nn.Parameter(torch.full((1,), 0.54))  # its softplus is 1, and comes on top of LEAST_WEIGHT
+        self.weight = nn.Parameter(torch.full((1,), 0.54))  # its softplus is 1
 
     @property
     def is_fitted(self) -> bool:
@@ -62,10 +62,14 @@ class Typicality(nn.Module):
         self.spread.fill_(max(far - middle, 0.1))
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W), normalised, channels equal -> (B,): what to add to the logit, 0 or less."""
+        """(B, 3, H, W), normalised, channels equal -> (B,): logarithm of the distance beyond the usual, 0 or more."""
         beyond = F.relu(self._distance(difference_shares(images[:, :1])) - self.middle) / self.spread
         # Mild noise lies tens of spreads away already: its logarithm leaves room for what is worse.
-        return -(LEAST_WEIGHT + F.softplus(self.weight)) * beyond.log1p()
+        return beyond.log1p()
+
+    def learned(self, images: Tensor) -> Tensor:
+        """What the logit of the gates and of the training gets of it, (B,), 0 or less."""
+        return -F.softplus(self.weight) * self(images)
 
     def _distance(self, shares: Tensor) -> Tensor:
         return ((shares - self.centre) @ self.whitening.T).square().sum(-1).sqrt()

@@ -108,7 +108,7 @@ class RSGMB(nn.Module):
                 reliability_logits: dict[int, Tensor]) -> tuple[Tensor, dict[int, Tensor]]:
         """Fuse one stage.
 
-        What gates modality m is `G_m = g_u^m r_m`, its own gate times the scalar reliability r_m (see `reliability.py`).
+        What gates modality m is `G_m = g_u^m r_m`, its own gate times its scalar r_m (see `reliability.py`).
         With both modalities `C_eff^m = G_m s_m`, where the share s_x has the odds of the selector g_c times
         `G_x / G_rgb` and `s_rgb = 1 - s_x`; so a modality that is not trusted fades until the block is that of
         the other one alone. With one modality s = 1 and g_c plays no part.

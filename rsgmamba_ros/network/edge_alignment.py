@@ -52,7 +52,7 @@ def _landscape(rgb: Tensor, auxiliary: Tensor) -> Tensor:
     edges = F.avg_pool2d(_gradient(rgb), 2)
     pad = (NEIGHBOURHOOD[0] // 2, NEIGHBOURHOOD[1] // 2)
     edges = edges / (F.avg_pool2d(edges, NEIGHBOURHOOD, stride=1, padding=pad, count_include_pad=False) + FLOOR)
-    jumps = F.avg_pool2d((_gradient(auxiliary) - JUMP).clamp(0, GREATEST_JUMP), 2)
+    jumps = F.avg_pool2d((_gradient(auxiliary) - JUMP).clamp(0.0, GREATEST_JUMP), 2)
     height, width = (side - 2 * RADIUS for side in jumps.shape[-2:])
     jumps = jumps[:, 0, RADIUS:RADIUS + height, RADIUS:RADIUS + width]
     total = jumps.sum((1, 2)) + 1e-3

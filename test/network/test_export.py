@@ -3,17 +3,20 @@ import pytest
 import torch
 
 from rsgmamba_ros.network.export import compare, export_onnx, export_program, onnx_runner, program_runner
-from rsgmamba_ros.network.presets import create_network
+from rsgmamba_ros.network.presets import create_network, EDGE_CORRELATION
 from rsgmamba_ros.vocabulary.errors import ConfigError
 
 # The smallest network with every part: an export's time goes with the number of operators.
-SIZE = {'dims': (8, 8, 16, 16), 'depths': (1, 1, 1, 1), 'decoder_width': 8}
+SIZE = {'dims': (8, 8, 16, 16), 'depths': (1, 1, 1, 1), 'decoder_width': 8, 'correlation': EDGE_CORRELATION,
+        'typicality': True}
 
 
 @pytest.fixture(scope='module')
 def network():
     torch.manual_seed(0)
-    return create_network('nano', classes=4, **SIZE).eval()
+    network = create_network('nano', classes=4, **SIZE).eval()
+    network.reliability_head.typicality.fit(torch.randn(60, 3, 32, 32))
+    return network
 
 
 @pytest.fixture(scope='module')
@@ -38,12 +41,13 @@ def test_program_agrees_with_eager_mode(network, images, case, tmp_path):
 
 
 @pytest.mark.filterwarnings('ignore::FutureWarning', 'ignore::DeprecationWarning')
-def test_onnx_agrees_with_eager_mode(network, images, tmp_path):
+@pytest.mark.parametrize('case', ['both', 'rgb'])
+def test_onnx_agrees_with_eager_mode(network, images, case, tmp_path):
     for name in ('onnx', 'onnxscript', 'onnxruntime'):
         pytest.importorskip(name)
     path = tmp_path / 'network.onnx'
-    export_onnx(network, 'rgb', 32, 32, path=path, metadata={'labels': '["a"]'})
-    assert_parity(compare(network, 'rgb', onnx_runner(path), images))
+    export_onnx(network, case, 32, 32, path=path, metadata={'labels': '["a"]'})
+    assert_parity(compare(network, case, onnx_runner(path), images))
     assert b'Traceback' not in path.read_bytes() and b'.py' not in path.read_bytes()
 
 

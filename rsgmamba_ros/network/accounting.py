@@ -4,8 +4,9 @@ from __future__ import annotations
 import torch
 from torch import nn, Tensor
 
+from rsgmamba_ros.network.config import RSGMambaConfig
 from rsgmamba_ros.network.efficientnet import Convolution
-from rsgmamba_ros.network.rsgmamba import Part, RSGMamba, RSGMambaConfig
+from rsgmamba_ros.network.rsgmamba import Part, RSGMamba
 from rsgmamba_ros.network.vss_block import SelectiveScan2D
 from rsgmamba_ros.ops.cross_scan import DIRECTIONS
 

@@ -15,7 +15,8 @@ from safetensors.torch import load_file, save_file
 import torch
 from torch import nn, Tensor
 
-from rsgmamba_ros.network.rsgmamba import RSGMamba, RSGMambaConfig
+from rsgmamba_ros.network.config import RSGMambaConfig
+from rsgmamba_ros.network.rsgmamba import RSGMamba
 from rsgmamba_ros.vocabulary.config_file import parse_config
 from rsgmamba_ros.vocabulary.errors import CheckpointError, ConfigError
 from rsgmamba_ros.vocabulary.images import AUXILIARY_MODALITIES, Modality

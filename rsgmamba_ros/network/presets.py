@@ -5,9 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 from rsgmamba_ros.network import efficientnet
+from rsgmamba_ros.network.config import RSGMambaConfig
 from rsgmamba_ros.network.fusion import FusionConfig
 from rsgmamba_ros.network.reliability import CorrelationConfig
-from rsgmamba_ros.network.rsgmamba import RSGMamba, RSGMambaConfig
+from rsgmamba_ros.network.rsgmamba import RSGMamba
 from rsgmamba_ros.vocabulary.errors import ConfigError
 
 #: Strides 4, 8 and 16: shifts of up to 16 image pixels.

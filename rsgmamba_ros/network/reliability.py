@@ -17,7 +17,7 @@ from torch import nn, Tensor
 from torch.nn import functional as F
 
 from rsgmamba_ros.network.edge_alignment import EdgeAlignment
-from rsgmamba_ros.network.typicality import SURPRISE, Typicality
+from rsgmamba_ros.network.typicality import Typicality
 
 STATISTICS_CHANNELS = (8, 16, 32)  # of the convolutions on the image
 CELLS = 4                          # the image is cut in CELLS x CELLS for local faults
@@ -25,6 +25,7 @@ FEATURE_CHANNELS = 16              # each stage's features are projected to, bef
 CORRELATION_CHANNELS = 8
 HIDDEN = 64
 TRUSTING_LOGIT = 2.0               # of an untrained head: most images are good
+SURPRISE = 1.0                     # weight of the typicality in what is published, besides the learned one
 AUXILIARY = 1                      # place of the modality whose typicality is judged: RGB has too many kinds of clean
 FLOOR = 1e-3                       # keeps logarithms and quotients finite on constant images
 
@@ -169,8 +170,8 @@ class ReliabilityHead(nn.Module):
     def published(self, images: dict[int, Tensor], logits: dict[int, Tensor]) -> dict[int, Tensor]:
         """The logits to publish: `forward`'s, less where an image is like no clean one.
 
-        The gates do without this: what nobody trained is a reason to warn, and closing the gates on it as well cost
-        1 mIoU under corruption.
+        The gates do without this: what nobody trained is a reason to warn, and gates that close on it as well give up
+        what a spoilt image still shows.
         """
         return {modality: logit - SURPRISE * self.typicality(images[modality].float())
                 if self._judges_typicality(modality) else logit for modality, logit in logits.items()}

@@ -9,87 +9,23 @@ Source: RSGMamba (arXiv 2604.12319); docs/network.md tells [paper], [reported] a
 """
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn, Tensor
 
 from rsgmamba_ros.network import efficientnet
+from rsgmamba_ros.network.config import ENCODERS, RSGMambaConfig
 from rsgmamba_ros.network.decoder import Decoder, enlarge
-from rsgmamba_ros.network.encoder import STRIDES, VMambaEncoder
-from rsgmamba_ros.network.fusion import FusionConfig, FUSIONS, RSGMB
-from rsgmamba_ros.network.reliability import CorrelationConfig, ReliabilityHead
+from rsgmamba_ros.network.encoder import STRIDES
+from rsgmamba_ros.network.fusion import FUSIONS, RSGMB
+from rsgmamba_ros.network.reliability import ReliabilityHead
 from rsgmamba_ros.network.vss_block import SelectiveScan2D
-from rsgmamba_ros.vocabulary.errors import ConfigError
 
 MODALITIES = 2
 DIVISOR = STRIDES[-1]
 #: What networks without gates give as the logit of an available modality's reliability.
 TRUSTED_LOGIT = 10.0
-
-
-@dataclass(frozen=True)
-class RSGMambaConfig:
-    """The shape of a network; plain values, so that it travels as JSON.
-
-    Attributes:
-        classes: K.
-        fusion: a key of `rsgmamba_ros.network.fusion.FUSIONS`.
-        encoder: a key of `ENCODERS`.
-        dims: channels of the encoder's stages.
-        depths: blocks of the encoder's stages.
-        states: N of the scans in encoder and decoder.
-        ssm_ratio: scan channels / channels in the encoder.
-        mlp_ratio: hidden channels / channels of the encoder's MLPs.
-        drop_path: stochastic depth of the encoder's last block; it rises linearly from 0.
-        fusion_size: size of RSGMB.
-        correlation: where the reliability head compares the modalities.
-        typicality: whether it measures how far auxiliary images are from clean ones, see `network.typicality`.
-        decoder_width: channels of the decoder.
-        decoder_mlp_ratio: hidden channels / channels of the decoder's MLPs.
-    """
-
-    classes: int
-    fusion: str = 'rsgmb'
-    encoder: str = 'vmamba'
-    dims: tuple[int, ...] = (96, 192, 384, 768)
-    depths: tuple[int, ...] = (2, 2, 8, 2)
-    states: int = 1
-    ssm_ratio: float = 1.0
-    mlp_ratio: float = 4.0
-    drop_path: float = 0.2
-    fusion_size: FusionConfig = field(default_factory=FusionConfig)
-    correlation: CorrelationConfig = field(default_factory=CorrelationConfig)
-    typicality: bool = False
-    decoder_width: int = 208
-    decoder_mlp_ratio: float = 4.0
-
-    def __post_init__(self) -> None:
-        if self.fusion not in FUSIONS:
-            raise ConfigError(f'unknown fusion {self.fusion!r}; known: {sorted(FUSIONS)}')
-        if self.encoder not in ENCODERS:
-            raise ConfigError(f'unknown encoder {self.encoder!r}; known: {sorted(ENCODERS)}')
-        if self.encoder == 'efficientnet_lite0' and tuple(self.dims) != efficientnet.DIMS:
-            raise ConfigError(f'the encoder efficientnet_lite0 has the dims {efficientnet.DIMS}, got {self.dims}')
-        if not 1 <= self.classes <= 255:
-            raise ConfigError(f'a network has 1 to 255 classes, got {self.classes}')
-        if len(self.dims) != len(STRIDES) or len(self.depths) != len(STRIDES):
-            raise ConfigError(f'dims and depths have {len(STRIDES)} entries, got {self.dims} and {self.depths}')
-
-
-def build_vmamba(config: RSGMambaConfig) -> nn.Module:
-    """VMamba's encoder; its ImageNet weights fit the preset `base`."""
-    return VMambaEncoder(config.dims, config.depths, states=config.states, ratio=config.ssm_ratio,
-                         mlp_ratio=config.mlp_ratio, drop_path=config.drop_path)
-
-
-def build_efficientnet_lite0(config: RSGMambaConfig) -> nn.Module:
-    """A small convolutional encoder, see `network.efficientnet`; depths and ratios of the config mean nothing to it."""
-    return efficientnet.EfficientNetLiteEncoder()
-
-
-#: Each gives one map a stage at `STRIDES`, channels last and normalised, of the config's dims.
-ENCODERS = {'vmamba': build_vmamba, 'efficientnet_lite0': build_efficientnet_lite0}
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +35,8 @@ class NetworkOutput:
     Attributes:
         logits: (B, K, H, W) at the input's size, float32.
         reliability: (B, M) in [0, 1], float32, one a modality; exactly 0 where it is not available.
-        reliability_logits: (B, M), float32, before the sigmoid; 0 where the modality is not available.
+        reliability_logits: (B, M), float32, before the sigmoid, in training those that are taught; 0 where the
+            modality is not available.
         reliability_maps: per stage (B, M, H_s, W_s) in [0, 1], float32: the modality's own gate g_u; 0 where it is
             not available. Empty for networks without gates.
     """
@@ -273,7 +210,6 @@ class RSGMamba(nn.Module):
         return {place: image.new_full((len(image),), TRUSTED_LOGIT) for place, image in images.items()}
 
     def _published(self, images: dict[int, Tensor], judged: dict[int, Tensor]) -> dict[int, Tensor]:
-        # In training they are those that are taught.
         return judged if self.training or not self.gated else self.reliability_head.published(images, judged)
 
     def _by_modality(self, part: Part, values: dict[int, Tensor]) -> Tensor:

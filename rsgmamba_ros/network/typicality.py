@@ -16,7 +16,6 @@ EDGES = (1e-4, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2, 0.4, 0.8)
 LEAST_VALID = -2.5
 SMALLEST_SHARE = 1e-3  # shares of pixels below it count as equal
 RIDGE = 1e-2           # added to the variances of the clean images' logarithms
-SURPRISE = 1.0         # weight in what is published, besides the learned one: for failures that nobody trained
 QUANTILE = 0.95        # of clean images: its distance from their median is the unit
 
 

@@ -1,26 +1,18 @@
-"""What a training starts from, what it leaves as it is, and what is fitted instead of learned."""
+"""What a training starts from, and what it leaves as it is."""
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-import torch
+from torch import Size, Tensor
 
-from rsgmamba_ros.data.samples import Dataset
 from rsgmamba_ros.network.checkpoint import load_checkpoint, load_strictly, load_vmamba
 from rsgmamba_ros.network.efficientnet import EfficientNetLiteEncoder, load_imagenet
 from rsgmamba_ros.network.rsgmamba import RSGMamba
-from rsgmamba_ros.pipeline.preprocessing import network_input, PreprocessingConfig
-from rsgmamba_ros.training.validation import spread
 from rsgmamba_ros.vocabulary.errors import ConfigError
 from rsgmamba_ros.vocabulary.labels import LabelSpace
 
 #: In place of a file: the ImageNet weights of EfficientNet-Lite0, which a package holds.
 IMAGENET = 'imagenet'
-
-#: Clean images of the training that the typicality is fitted to.
-TYPICAL_IMAGES = 256
-HEAD = 'reliability_head.'
 
 
 def load_encoder(network: RSGMamba, source: Path | None) -> None:
@@ -54,29 +46,21 @@ def load_start(network: RSGMamba, labels: LabelSpace, source: Path | None) -> No
         return
     checkpoint = load_checkpoint(source)
     tensors = checkpoint.network.state_dict()
+    own = network.state_dict()
     if checkpoint.labels.names != labels.names:
-        own = network.state_dict()
-        tensors |= {name: own[name] for name in tensors if name.startswith('decoder.classifier.')}
-    if network.reliability_head is not None and _shapes(tensors) != _shapes(network.state_dict()):
-        own = network.state_dict()
-        tensors = {name: value for name, value in tensors.items() if not name.startswith(HEAD)}
-        tensors |= {name: value for name, value in own.items() if name.startswith(HEAD)}
+        tensors = _exchanged(tensors, own, 'decoder.classifier.')
+    if _shapes(tensors, 'reliability_head.') != _shapes(own, 'reliability_head.'):
+        tensors = _exchanged(tensors, own, 'reliability_head.')
     load_strictly(network, tensors, str(source))
 
 
-def _shapes(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Size]:
-    return {name: value.shape for name, value in tensors.items() if name.startswith(HEAD)}
+def _exchanged(tensors: dict[str, Tensor], own: dict[str, Tensor], beginning: str) -> dict[str, Tensor]:
+    return {name: value for name, value in tensors.items() if not name.startswith(beginning)} \
+        | {name: value for name, value in own.items() if name.startswith(beginning)}
 
 
-def fit_typicality(networks: tuple[RSGMamba, ...], dataset: Dataset, preprocessing: PreprocessingConfig) -> None:
-    """Tell the reliability heads what clean auxiliary images look like, those that have not been told."""
-    typicalities = [network.reliability_head.typicality for network in networks if network.reliability_head is not None]
-    typicalities = [item for item in typicalities if item is not None and not item.is_fitted]
-    if typicalities:
-        images = [network_input(sample.auxiliary, dataset.auxiliary, preprocessing)
-                  for sample in spread(dataset, TYPICAL_IMAGES)]
-        for typicality in typicalities:
-            typicality.fit(torch.from_numpy(np.stack(images)).to(typicality.centre.device))
+def _shapes(tensors: dict[str, Tensor], beginning: str) -> dict[str, Size]:
+    return {name: value.shape for name, value in tensors.items() if name.startswith(beginning)}
 
 
 def freeze(network: RSGMamba, beginnings: tuple[str, ...]) -> None:

@@ -19,10 +19,11 @@ from rsgmamba_ros.training.batches import Batch, training_batches
 from rsgmamba_ros.training.calibration import fit_calibration
 from rsgmamba_ros.training.config import TrainingConfig
 from rsgmamba_ros.training.distributed import join_processes
-from rsgmamba_ros.training.initial_weights import fit_typicality, freeze, load_encoder, load_start
+from rsgmamba_ros.training.initial_weights import freeze, load_encoder, load_start
 from rsgmamba_ros.training.loss import loss_parts, LossParts, reliability_parts, total_loss
 from rsgmamba_ros.training.schedule import learning_rate_factor, parameter_groups
 from rsgmamba_ros.training.training_log import TrainingLog
+from rsgmamba_ros.training.typicality import fit_typicality, forget_typicality
 from rsgmamba_ros.training.validation import reliability_logits, validate
 from rsgmamba_ros.vocabulary.errors import CheckpointError
 
@@ -47,9 +48,8 @@ class Trainer:
                                       **config.network)
         load_encoder(self.network, config.encoder)
         load_start(self.network, dataset.labels, config.start)
-        typicality = getattr(self.network.reliability_head, 'typicality', None)
-        if typicality is not None and any(phase.learns == 'reliability' for phase in config.phases):
-            typicality.forget()  # it is fitted to this training's images
+        if any(phase.learns == 'reliability' for phase in config.phases):
+            forget_typicality(self.network)
         self.network.to(self.device)
         freeze(self.network, config.frozen)
         self.average = AveragedNetwork(self.network, decay=config.ema_decay)
@@ -77,17 +77,16 @@ class Trainer:
                                    processes=self.processes.count)
         bar = tqdm(total=self.config.steps, initial=self.step, unit='step', disable=not self.processes.is_first,
                    mininterval=2.0)
-        if self.config.phase_at(self.step).learns == 'reliability':
-            self._learn_what_is_clean()
         self.network.train()
         started = time.monotonic()
         for batch in batches:
             if self.step >= last:
                 break
+            if self.config.phase_at(self.step).learns == 'reliability':
+                # Not before: until then most images are cut and scaled as none is in use.
+                fit_typicality((self.network, self.average.network), self.dataset, self.config.preprocessing)
             figures = self._train_step(wrapped, batch.to(self.device))
             self.step += 1
-            if self.config.phase_at(self.step).learns == 'reliability':
-                self._learn_what_is_clean()
             bar.update()
             self.trained_s += time.monotonic() - started
             started = time.monotonic()
@@ -118,10 +117,6 @@ class Trainer:
         self.average.update(self.network, step=step)
         sums = self.processes.sum(parts.sums) / counts.clamp(min=1)
         return {'loss_labels': sums[0], 'loss_reliability': sums[1], 'loss_map': sums[2], 'gradient_norm': norm}
-
-    def _learn_what_is_clean(self) -> None:
-        """When the reliability is taught for itself: before, most images are cut and scaled as none is in use."""
-        fit_typicality((self.network, self.average.network), self.dataset, self.config.preprocessing)
 
     def _loss_parts(self, wrapped: torch.nn.Module, batch: Batch) -> LossParts:
         if self.config.phase_at(self.step).learns == 'reliability':

@@ -134,11 +134,16 @@ def _start(processes: ProcessGroup, options: argparse.Namespace, phases: Sequenc
     common = {'modality': options.modality}
     # When RGB dies, the auxiliary images that came since are segmented at once: room for them, so that none is dropped.
     processes.start('node', 'segmentation_node', {**common, 'autostart': True, 'checkpoint': options.checkpoint,
-                                                  'queue_size': 8})
+                                                  'queue_size': 8, 'threads': _threads()})
     processes.start('recorder', 'recorder_node', {**common, 'bag': str((options.out / BAG).resolve())})
     processes.start('sensors', 'synthetic_sensors_node', {
         **common, 'seed': options.seed, 'rate_hz': options.rate_hz, 'height': options.height, 'width': options.width,
         'duration_s': phases[-1].end_s, 'faults': fault_script(phases), 'wait_for_subscribers': 2})
+
+
+def _threads() -> int:
+    """All cores but one: sensors and recorder keep that busy, and the network's threads would wait for one another."""
+    return max(1, len(os.sched_getaffinity(0)) - 1)
 
 
 def _wait_for_start(processes: ProcessGroup) -> int:

@@ -5,6 +5,7 @@ from collections import Counter
 import math
 from typing import Any
 
+import cv2
 import numpy as np
 
 from rsgmamba_ros.evaluation.metrics import ConfusionMatrix
@@ -74,16 +75,14 @@ def _count(truth: np.ndarray, predicted: np.ndarray, labels: LabelSpace) -> tupl
     """
     if truth.dtype != np.uint8:
         truth = np.where(truth < len(labels), truth, 255).astype(np.uint8)
-    pairs = np.left_shift(truth, 8, dtype=np.uint16).ravel()
-    pairs |= predicted.ravel()
+    pairs = cv2.merge((np.ascontiguousarray(predicted), np.ascontiguousarray(truth))).view('<u2').ravel()
     ends = np.append(np.flatnonzero(pairs[1:] != pairs[:-1]), pairs.size - 1)
-    joint = np.bincount(pairs[ends], np.diff(ends, prepend=-1), 1 << 16).astype(np.int64).reshape(256, 256)
-    classes = len(labels)
-    rest = joint[classes:].sum() - (joint[labels.ignore_index].sum() if labels.ignore_index >= classes else 0)
-    counts = joint[:classes, :classes]
-    if labels.ignore_index < classes:
-        counts[labels.ignore_index] = 0
-    return counts, bool(rest)
+    classes, true, guess = len(labels), *np.divmod(pairs[ends].astype(np.int64), 256)
+    # One row more for the pixels that are not counted, and one for what is no class.
+    true = np.where(true == labels.ignore_index, classes, np.where(true < classes, true, classes + 1))
+    cells = np.bincount(true * classes + guess, np.diff(ends, prepend=-1), (classes + 2) * classes)
+    joint = cells.astype(np.int64).reshape(classes + 2, classes)
+    return joint[:classes], bool(joint[classes + 1].any())
 
 
 def _finite(value: float) -> float | None:

@@ -29,6 +29,7 @@ class RSGMambaConfig:
         fusion_size: size of RSGMB.
         correlation: where the reliability head compares the modalities.
         typicality: whether it measures how far auxiliary images are from clean ones, see `network.typicality`.
+        expected_level: whether it measures how well their mean goes with RGB, see `network.expected_level`.
         decoder_width: channels of the decoder.
         decoder_mlp_ratio: hidden channels / channels of the decoder's MLPs.
     """
@@ -45,6 +46,7 @@ class RSGMambaConfig:
     fusion_size: FusionConfig = field(default_factory=FusionConfig)
     correlation: CorrelationConfig = field(default_factory=CorrelationConfig)
     typicality: bool = False
+    expected_level: bool = False
     decoder_width: int = 208
     decoder_mlp_ratio: float = 4.0
 

@@ -1,9 +1,10 @@
 """How far a modality can be trusted: one logit from what its image and its features look like. [ours]
 
-Four kinds of evidence: statistics of a few small convolutions on the image itself, where noise, blur and holes show
-before any normalisation hides them; statistics of the encoder's features, where content shows; and, with both
-modalities there, how well structures correlate and edges meet at small shifts, where misalignment shows; last, how far
-the auxiliary image is from clean ones of its sensor, where failures show that nobody trained.
+Five kinds of evidence: statistics of a few small convolutions on the image itself, where noise, blur and holes show
+before any normalisation hides them; statistics of the encoder's features, where content shows; with both modalities
+there, how well structures correlate and edges meet at small shifts, where misalignment shows, and whether the
+auxiliary image's mean goes with what RGB shows, where a wrong scale shows; last, how far the auxiliary image is from
+clean ones of its sensor, where failures show that nobody trained.
 
 B batch, C channels, H, W map. Runs in float32 whatever the network's precision is: it is a measurement.
 """
@@ -17,6 +18,7 @@ from torch import nn, Tensor
 from torch.nn import functional as F
 
 from rsgmamba_ros.network.edge_alignment import EdgeAlignment
+from rsgmamba_ros.network.expected_level import ExpectedLevel
 from rsgmamba_ros.network.typicality import Typicality
 
 STATISTICS_CHANNELS = (8, 16, 32)  # of the convolutions on the image
@@ -26,7 +28,7 @@ CORRELATION_CHANNELS = 8
 HIDDEN = 64
 TRUSTING_LOGIT = 2.0               # of an untrained head: most images are good
 SURPRISE = 1.0                     # weight of the typicality in what is published, besides the learned one
-AUXILIARY = 1                      # place of the modality whose typicality is judged: RGB has too many kinds of clean
+RGB, AUXILIARY = 0, 1              # typicality is judged of the auxiliary one: RGB has too many kinds of clean
 FLOOR = 1e-3                       # keeps logarithms and quotients finite on constant images
 
 
@@ -129,7 +131,7 @@ class ReliabilityHead(nn.Module):
     """One reliability logit for each modality that is there."""
 
     def __init__(self, dims: tuple[int, ...], modalities: int, correlation: CorrelationConfig, *,
-                 typicality: bool = False):
+                 typicality: bool = False, expected_level: bool = False):
         super().__init__()
         self.images = nn.ModuleList(ImageStatistics() for _ in range(modalities))
         self.features = nn.ModuleList(FeatureStatistics(dims) for _ in range(modalities))
@@ -138,6 +140,7 @@ class ReliabilityHead(nn.Module):
             ShiftedCorrelation(dims[stage], correlation.radius) for stage in correlation.stages)
         self.edges = EdgeAlignment() if correlation.edges else None
         self.typicality = Typicality() if typicality else None
+        self.expected_level = ExpectedLevel(dims[-1]) if expected_level and modalities > 1 else None
         alone = self.images[0].size + self.features[0].size
         together = sum(item.size for item in (*self.correlations, self.edges) if item is not None)
         self.alone = nn.ModuleList(nn.Linear(alone, HIDDEN) for _ in range(modalities))
@@ -164,8 +167,13 @@ class ReliabilityHead(nn.Module):
             features = {modality: [stage.detach().float() for stage in stages] for modality, stages in features.items()}
             images = {modality: image.float() for modality, image in images.items()}
             compared = self._compare(images, features)
-            return {modality: self._logit(modality, image, features[modality], compared)
-                    for modality, image in images.items()}
+            logits = {modality: self._logit(modality, image, features[modality], compared)
+                      for modality, image in images.items()}
+            if self.expected_level is not None and len(logits) > 1:
+                unexpected = self.expected_level.learned(features[RGB][-1].mean((1, 2)), images[AUXILIARY])
+                # What a spoilt RGB image makes expect is no evidence.
+                logits[AUXILIARY] = logits[AUXILIARY] + torch.sigmoid(logits[RGB].detach()) * unexpected
+            return logits
 
     def published(self, images: dict[int, Tensor], logits: dict[int, Tensor]) -> dict[int, Tensor]:
         """The logits to publish: `forward`'s, less where an image is like no clean one.

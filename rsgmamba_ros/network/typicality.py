@@ -47,7 +47,7 @@ class Typicality(nn.Module):
         """Learn what is clean.
 
         Args:
-            images: clean ones, (N, 3, H, W), normalised; N well above the number of features, 23.
+            images: clean ones, (N, 1 or 3, H, W), normalised; N well above the number of features, 23.
         """
         shares = torch.cat([difference_shares(part[:, :1]) for part in images.split(16)]).double()
         self.centre.copy_(shares.mean(0))

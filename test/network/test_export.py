@@ -8,7 +8,7 @@ from rsgmamba_ros.vocabulary.errors import ConfigError
 
 # The smallest network with every part: an export's time goes with the number of operators.
 SIZE = {'dims': (8, 8, 16, 16), 'depths': (1, 1, 1, 1), 'decoder_width': 8, 'correlation': EDGE_CORRELATION,
-        'typicality': True}
+        'typicality': True, 'expected_level': True}
 
 
 @pytest.fixture(scope='module')
@@ -16,6 +16,7 @@ def network():
     torch.manual_seed(0)
     network = create_network('nano', classes=4, **SIZE).eval()
     network.reliability_head.typicality.fit(torch.randn(60, 3, 32, 32))
+    network.reliability_head.expected_level.fit(torch.randn(60, 16), torch.randn(60, 3, 32, 32))
     return network
 
 

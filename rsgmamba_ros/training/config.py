@@ -46,7 +46,9 @@ class Phase:
     """A stretch of training with one crop size; the crop is `height` x `width` pixels of the scaled image.
 
     Attributes:
-        learns: `all`, or only the `reliability` head, with everything else as it is: no decoder runs, which is cheap.
+        learns: `all`; only the `reliability` head, with everything else as it is: no decoder runs, which is cheap; or
+            only the `fusion` and the decoder, with encoder and reliability head as they are: so the gates learn to live
+            with the reliability that is published.
         scales: smallest and largest enlargement, in place of the augmentation's.
         failures: in place of the training's.
     """
@@ -64,8 +66,8 @@ class Phase:
             raise ConfigError(f'a phase has at least one step and one sample, got {self.steps} and {self.batch_size}')
         if self.height % STRIDE or self.width % STRIDE or min(self.height, self.width) < STRIDE:
             raise ConfigError(f'crop {self.height}x{self.width}: both sides must be multiples of {STRIDE}')
-        if self.learns not in ('all', 'reliability'):
-            raise ConfigError(f"learns is {self.learns!r}; a phase teaches 'all' or 'reliability'")
+        if self.learns not in ('all', 'reliability', 'fusion'):
+            raise ConfigError(f"learns is {self.learns!r}; a phase teaches 'all', 'reliability' or 'fusion'")
         if len(self.scales) not in (0, 2):
             raise ConfigError(f'scales are {self.scales}; give the smallest and the largest, or none')
 
@@ -153,16 +155,19 @@ class TrainingConfig:
         """Optimizer steps of all phases."""
         return sum(phase.steps for phase in self.phases)
 
-    def stretch_at(self, step: int) -> tuple[int, int]:
-        """First step and length of the stretch of phases that teach the same as the step's; the rate falls over it."""
-        first, begin, steps, learns = 0, 0, 0, ''
+    def progress_at(self, step: int) -> tuple[int, int]:
+        """How many steps before it teach the same, and how many in all: the rate falls over these.
+
+        What only teaches the reliability has a rate of its own; it does not count for what comes after.
+        """
+        before, total, first = 0, 0, 0
+        own = self.phase_at(step).learns == 'reliability'
         for phase in self.phases:
-            if phase.learns != learns:
-                if step < first:
-                    break
-                begin, steps, learns = first, 0, phase.learns
-            first, steps = first + phase.steps, steps + phase.steps
-        return begin, steps
+            if (phase.learns == 'reliability') == own:
+                before += min(max(step - first, 0), phase.steps)
+                total += phase.steps
+            first += phase.steps
+        return before, total
 
     def phase_at(self, step: int) -> Phase:
         """The phase that a step belongs to."""

@@ -1,4 +1,5 @@
-"""What is minimised: cross entropy of the labels, and reliability tied to what was done to a modality.
+"""What is minimised: cross entropy of the labels, what a sound pair says of the same image as a target for one sensor
+alone, and reliability tied to what was done to a modality.
 
 B batch, M modality, K class, H, W.
 """
@@ -17,6 +18,9 @@ from rsgmamba_ros.vocabulary.errors import ConfigError
 #: threshold: severity 3 is well below half of clean.
 TARGET_OF_SEVERITY = (1.0, 0.7, 0.45, 0.25, 0.12, 0.03)
 
+#: Logits are made at this stride and enlarged: between its pixels nothing new is to be taught.
+DISTILLED_STRIDE = 4
+
 
 @dataclass(frozen=True)
 class LossConfig:
@@ -25,15 +29,18 @@ class LossConfig:
     Attributes:
         reliability: of the scalar reliability, binary cross entropy with a soft target.
         reliability_map: of the per-pixel reliability of the stages, likewise.
+        distillation: of how far one sensor alone is from what both sensors, when they are sound, say of the same image:
+            the divergence of Kullback and Leibler, of every fourth pixel. Tells nothing without `failures.alone`.
         class_weights: one factor a class, empty for 1 each.
     """
 
     reliability: float = 0.3
     reliability_map: float = 0.1
+    distillation: float = 0.0
     class_weights: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        if min((self.reliability, self.reliability_map, *self.class_weights)) < 0:
+        if min((self.reliability, self.reliability_map, self.distillation, *self.class_weights)) < 0:
             raise ConfigError('weights of the loss must not be negative')
 
 
@@ -57,29 +64,47 @@ class LossParts:
     """Sums over a batch and what to divide them by, so that several processes can share the divisors.
 
     Attributes:
-        sums: (3,) labels, reliability, reliability maps.
-        counts: (3,) weight of labelled pixels, available modalities, available modalities' map cells.
+        sums: (4,) labels, reliability, reliability maps, distillation.
+        counts: (4,) weight of labelled pixels, available modalities, available modalities' map cells, taught pixels.
     """
 
     sums: Tensor
     counts: Tensor
 
 
-def loss_parts(output: NetworkOutput, targets: Targets, available: Tensor, *, class_weights: Tensor | None,
-               ignore_index: int) -> LossParts:
-    """The parts of the loss over one batch, before division and weighting."""
+def loss_parts(output: NetworkOutput, targets: Targets, available: Tensor, rows: Tensor, *,
+               class_weights: Tensor | None, ignore_index: int) -> LossParts:
+    """The parts of the loss over one batch, before division and weighting; `rows` as `RSGMamba.forward` takes them."""
     labels, pixels = _label_loss(output.logits, targets.label_map, class_weights, ignore_index)
     reliability = _reliability_loss(output.reliability_logits, targets, available)
     maps, cells = _map_loss(output.reliability_maps, targets.reliability_map, available)
-    return LossParts(torch.stack([labels, reliability, maps]),
-                     torch.stack([pixels, available.sum().to(pixels.dtype), cells]))
+    distilled, taught = _distillation_loss(output.logits, taught_alone(targets, available, rows))
+    return LossParts(torch.stack([labels, reliability, maps, distilled]),
+                     torch.stack([pixels, available.sum().to(pixels.dtype), cells, taught]))
 
 
 def reliability_parts(logits: Tensor, targets: Targets, available: Tensor) -> LossParts:
     """The same where only the reliability is taught; logits and available are (B, M)."""
     reliability, nothing = _reliability_loss(logits, targets, available), logits.new_zeros(())
-    return LossParts(torch.stack([nothing, reliability, nothing]),
-                     torch.stack([nothing, available.sum().to(logits.dtype), nothing]))
+    return LossParts(torch.stack([nothing, reliability, nothing, nothing]),
+                     torch.stack([nothing, available.sum().to(logits.dtype), nothing, nothing]))
+
+
+def taught_alone(targets: Targets, available: Tensor, rows: Tensor) -> list[tuple[int, int]]:
+    """Places in the batch of bundles that lack a modality, each with that of a sound pair of the same images."""
+    whole = (available.all(1) & (targets.reliability >= 1).all(1)).tolist()
+    teachers = {row: place for place, row in enumerate(rows.tolist()) if whole[place]}
+    lacking = (~available.all(1)).tolist()
+    return [(place, teachers[row]) for place, row in enumerate(rows.tolist()) if lacking[place] and row in teachers]
+
+
+def _distillation_loss(logits: Tensor, pairs: list[tuple[int, int]]) -> tuple[Tensor, Tensor]:
+    if not pairs:
+        return logits.new_zeros((), dtype=torch.float32), logits.new_zeros((), dtype=torch.float32)
+    few = logits[:, :, ::DISTILLED_STRIDE, ::DISTILLED_STRIDE].float().log_softmax(1)
+    learners, teachers = (few[list(places)] for places in zip(*pairs))
+    total = functional.kl_div(learners, teachers.detach(), log_target=True, reduction='sum')
+    return total, total.new_tensor(float(learners[:, 0].numel()))
 
 
 def _reliability_loss(logits: Tensor, targets: Targets, available: Tensor) -> Tensor:
@@ -89,8 +114,8 @@ def _reliability_loss(logits: Tensor, targets: Targets, available: Tensor) -> Te
 
 
 def total_loss(parts: LossParts, counts: Tensor, config: LossConfig) -> Tensor:
-    """Weighted loss; `counts` are the divisors, (3,), of this batch or of all processes' batches."""
-    weights = parts.sums.new_tensor([1.0, config.reliability, config.reliability_map])
+    """Weighted loss; `counts` are the divisors, (4,), of this batch or of all processes' batches."""
+    weights = parts.sums.new_tensor([1.0, config.reliability, config.reliability_map, config.distillation])
     return (weights * parts.sums / counts.clamp(min=1)).sum()
 
 

@@ -17,13 +17,13 @@ from rsgmamba_ros.network.presets import create_network
 from rsgmamba_ros.training.averaging import AveragedNetwork
 from rsgmamba_ros.training.batches import Batch, training_batches
 from rsgmamba_ros.training.calibration import fit_calibration
+from rsgmamba_ros.training.clean_images import fit_clean_images, forget_clean_images
 from rsgmamba_ros.training.config import TrainingConfig
 from rsgmamba_ros.training.distributed import join_processes
 from rsgmamba_ros.training.initial_weights import freeze, load_encoder, load_start
 from rsgmamba_ros.training.loss import loss_parts, LossParts, reliability_parts, total_loss
 from rsgmamba_ros.training.schedule import learning_rate_factor, parameter_groups
 from rsgmamba_ros.training.training_log import TrainingLog
-from rsgmamba_ros.training.typicality import fit_typicality, forget_typicality
 from rsgmamba_ros.training.validation import reliability_logits, validate
 from rsgmamba_ros.vocabulary.errors import CheckpointError
 
@@ -49,9 +49,12 @@ class Trainer:
         load_encoder(self.network, config.encoder)
         load_start(self.network, dataset.labels, config.start)
         if any(phase.learns == 'reliability' for phase in config.phases):
-            forget_typicality(self.network)
+            forget_clean_images(self.network)
         self.network.to(self.device)
         freeze(self.network, config.frozen)
+        #: What stays as it is in phases that teach the fusion.
+        self._settled = [parameter for name, parameter in self.network.named_parameters()
+                         if parameter.requires_grad and name.startswith(('encoder.', 'reliability_head.'))]
         self.average = AveragedNetwork(self.network, decay=config.ema_decay)
         groups = parameter_groups(self.network, weight_decay=config.weight_decay,
                                   encoder_rate=config.encoder_rate)
@@ -84,7 +87,7 @@ class Trainer:
                 break
             if self.config.phase_at(self.step).learns == 'reliability':
                 # Not before: until then most images are cut and scaled as none is in use.
-                fit_typicality((self.network, self.average.network), self.dataset, self.config.preprocessing)
+                fit_clean_images(self.network, self.average.network, self.dataset, self.config.preprocessing)
             figures = self._train_step(wrapped, batch.to(self.device))
             self.step += 1
             bar.update()
@@ -100,10 +103,12 @@ class Trainer:
         config, step = self.config, self.step
         # Drop path draws from torch's generator: tied to the step, it needs no state of its own to resume.
         torch.manual_seed((config.seed * 1_000_003 + step) * 1_009 + self.processes.rank)
-        first, steps = config.stretch_at(step)
-        factor = learning_rate_factor(step - first, steps=steps, warmup_steps=config.warmup_steps, power=config.power)
+        done, steps = config.progress_at(step)
+        factor = learning_rate_factor(done, steps=steps, warmup_steps=config.warmup_steps, power=config.power)
         for group in self.optimizer.param_groups:
             group['lr'] = config.learning_rate * factor * group['rate']
+        for parameter in self._settled:
+            parameter.requires_grad_(config.phase_at(step).learns != 'fusion')
         dtype = torch.bfloat16 if config.precision == 'bfloat16' else torch.float32
         with torch.autocast(self.device.type, dtype, enabled=config.precision != 'float32'):
             parts = self._loss_parts(wrapped, batch)
@@ -116,14 +121,15 @@ class Trainer:
         self.optimizer.step()
         self.average.update(self.network, step=step)
         sums = self.processes.sum(parts.sums) / counts.clamp(min=1)
-        return {'loss_labels': sums[0], 'loss_reliability': sums[1], 'loss_map': sums[2], 'gradient_norm': norm}
+        return {'loss_labels': sums[0], 'loss_reliability': sums[1], 'loss_map': sums[2], 'loss_distillation': sums[3],
+                'gradient_norm': norm}
 
     def _loss_parts(self, wrapped: torch.nn.Module, batch: Batch) -> LossParts:
         if self.config.phase_at(self.step).learns == 'reliability':
             logits = wrapped(batch.images, batch.available, batch.rows, judge_only=True)
             return reliability_parts(logits, batch.targets, batch.available)
         output = wrapped(batch.images, batch.available, batch.rows)
-        return loss_parts(output, batch.targets, batch.available, class_weights=self.class_weights,
+        return loss_parts(output, batch.targets, batch.available, batch.rows, class_weights=self.class_weights,
                           ignore_index=self.dataset.labels.ignore_index)
 
     def _report(self, figures: dict[str, Tensor], bar: tqdm) -> None:

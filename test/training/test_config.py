@@ -11,8 +11,11 @@ CONFIG = TrainingConfig(Modality.DEPTH, (Phase(10, 2, 32, 32), Phase(5, 2, 64, 6
 
 
 def test_the_learning_rate_falls_over_the_phases_that_teach_the_same():
-    assert {CONFIG.stretch_at(step) for step in range(15)} == {(0, 15)}
-    assert {CONFIG.stretch_at(step) for step in range(15, 22)} == {(15, 7)}
+    assert [CONFIG.progress_at(step) for step in range(15)] == [(step, 15) for step in range(15)]
+    assert [CONFIG.progress_at(step) for step in range(15, 22)] == [(step, 7) for step in range(7)]
+    settled = replace(CONFIG, phases=(*CONFIG.phases, Phase(3, 2, 32, 32, learns='fusion')))
+    assert [settled.progress_at(step) for step in (0, 14, 15, 21, 22, 24)] == [
+        (0, 18), (14, 18), (0, 7), (6, 7), (15, 18), (17, 18)]
 
 
 def test_a_network_without_gates_has_no_phase_that_teaches_reliability():
@@ -20,7 +23,7 @@ def test_a_network_without_gates_has_no_phase_that_teaches_reliability():
         replace(CONFIG, fusion='sum')
 
 
-@pytest.mark.parametrize('wrong, message', [({'learns': 'fusion'}, 'learns'), ({'scales': (1.0,)}, 'scales')])
+@pytest.mark.parametrize('wrong, message', [({'learns': 'gates'}, 'learns'), ({'scales': (1.0,)}, 'scales')])
 def test_a_phase_that_makes_no_sense_is_refused(wrong, message):
     with pytest.raises(ConfigError, match=message):
         Phase(1, 1, 32, 32, **wrong)

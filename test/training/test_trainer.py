@@ -143,19 +143,34 @@ def test_a_phase_for_the_reliability_changes_nothing_else(tmp_path):
     assert changed == {'reliability_head'} and trainer.step == CONFIG.steps + 3
 
 
+def test_a_phase_can_teach_fusion_and_decoder_alone(tmp_path):
+    phases = (*CONFIG.phases, Phase(3, 2, 32, 64, learns='fusion'))
+    trainer = train(tmp_path, replace(CONFIG, phases=phases), until=CONFIG.steps)
+    before = {name: value.clone() for name, value in trainer.network.state_dict().items()}
+    trainer.run()
+    changed = {name.split('.')[0] for name, value in trainer.network.state_dict().items()
+               if not torch.equal(value, before[name])}
+    assert changed == {'fusion', 'decoder'}
+
+
 def test_what_is_clean_is_fitted_when_the_reliability_is_taught(tmp_path):
     config = replace(CONFIG, phases=(Phase(2, 2, 32, 32), Phase(3, 2, 32, 64, learns='reliability')), save_every=1,
-                     network={**CONFIG.network, 'typicality': True})
+                     network={**CONFIG.network, 'typicality': True, 'expected_level': True})
     trainer = train(tmp_path / 'run', config, until=1)
-    assert not trainer.network.reliability_head.typicality.is_fitted
+    assert fitted(trainer.network) == [False, False]
     trainer.run(until=3)
     resumed = train(tmp_path / 'run', config)
     for network in (resumed.network, resumed.average.network):
-        fitted = network.reliability_head.typicality
-        assert fitted.is_fitted
-        assert torch.equal(fitted.whitening, trainer.network.reliability_head.typicality.whitening)
+        assert fitted(network) == [True, True]
+        for name, value in network.reliability_head.named_buffers():
+            assert torch.equal(value, trainer.network.reliability_head.get_buffer(name)), name
     config = replace(config, start=tmp_path / 'run' / 'checkpoint.safetensors')
-    assert not Trainer(config, Squares(), Squares(), tmp_path / 'next').network.reliability_head.typicality.is_fitted
+    assert fitted(Trainer(config, Squares(), Squares(), tmp_path / 'next').network) == [False, False]
+
+
+def fitted(network):
+    head = network.reliability_head
+    return [head.typicality.is_fitted, head.expected_level.is_fitted]
 
 
 def test_frozen_parameters_stay_as_they_are(tmp_path):

@@ -4,8 +4,8 @@ One stage at a time. Maps are channels last: B batch, H, W map, C channels, inne
 available has no entry in the dictionaries: what does not exist cannot leak.
 
 Source: RSGMamba (arXiv 2604.12319). [reported]: the gates g_u and g_c, `C_eff`, the low-rank cross projection.
-[ours]: availability as structure; the scalar reliability r_m; the selector's odds times the modalities' trust; the
-norm before the gate (a norm behind it would divide the gate out).
+[ours]: availability as structure; the scalar reliability r_m, and its power; the selector's odds times the modalities'
+trust; the norm before the gate (a norm behind it would divide the gate out).
 """
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from rsgmamba_ros.ops.layers import depthwise_silu, gelu
 
 #: Logit of the gates of an untrained network: most images are good.
 OPEN_LOGIT = 2.0
+#: Its softplus, 0.5, is the power of relative reliability before it is learned.
+INITIAL_POWER = -0.4328
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,15 @@ class FusionConfig:
         ratio: inner channels / channels.
         rank: rank of the cross projection.
         gate_reduction: inner channels / hidden channels of a gate.
+        relative: whether the gates take a modality's reliability in relation to that of the better one, to a learned
+            power; else as it is. Where both fail there is nothing better to turn to.
     """
 
     states: int = 1
     ratio: float = 1.0
     rank: int = 16
     gate_reduction: int = 4
+    relative: bool = False
 
 
 class PixelGate(nn.Module):
@@ -96,6 +101,7 @@ class RSGMB(nn.Module):
         self.cross_down = nn.ModuleList(nn.Linear(inner, config.rank, bias=False) for _ in range(modalities))
         self.cross_up = nn.ModuleList(nn.Linear(config.rank, inner, bias=False) for _ in range(modalities))
         self.cross_scale = nn.Parameter(torch.full((modalities,), 0.1))
+        self.powers = nn.Parameter(torch.full((modalities,), INITIAL_POWER)) if config.relative else None
         self.lcgm = LCGM(dim, modalities)
 
     @torch.no_grad()
@@ -108,7 +114,8 @@ class RSGMB(nn.Module):
                 reliability_logits: dict[int, Tensor]) -> tuple[Tensor, dict[int, Tensor]]:
         """Fuse one stage.
 
-        What gates modality m is `G_m = g_u^m r_m`, its own gate times its scalar r_m (see `reliability.py`).
+        What gates modality m is `G_m = g_u^m r_m`, its own gate times its scalar r_m (see `reliability.py`); in a
+        `relative` block `G_m = g_u^m (r_m / max_k r_k)^p_m` over what is available, with learned powers p_m > 0.
         With both modalities `C_eff^m = G_m s_m`, where the share s_x has the odds of the selector g_c times
         `G_x / G_rgb` and `s_rgb = 1 - s_x`; so a modality that is not trusted fades until the block is that of
         the other one alone. With one modality s = 1 and g_c plays no part.
@@ -127,8 +134,7 @@ class RSGMB(nn.Module):
         for modality, feature in features.items():
             inner[modality], branch[modality] = self.streams[modality].expand(feature)
         own = {modality: self.own_gates[modality](value).float() for modality, value in inner.items()}
-        known = {modality: F.logsigmoid(logit.detach())[:, None, None, None]
-                 for modality, logit in reliability_logits.items()}
+        known = self._known(reliability_logits)
         trust = {modality: F.logsigmoid(logit) + known[modality] for modality, logit in own.items()}
         shares = self._shares(inner, trust)
         read_out = {}
@@ -145,6 +151,16 @@ class RSGMB(nn.Module):
             streams[modality] = self.streams[modality].contract(features[modality], value, branch[modality])
         shares = {modality: share.to(features[modality].dtype) for modality, share in shares.items()}
         return self.lcgm(streams, shares), {modality: torch.sigmoid(logit) for modality, logit in own.items()}
+
+    def _known(self, reliability_logits: dict[int, Tensor]) -> dict[int, Tensor]:
+        """Logarithm of what the reliability leaves of each modality, (B, 1, 1, 1)."""
+        known = {modality: F.logsigmoid(logit.detach())[:, None, None, None]
+                 for modality, logit in reliability_logits.items()}
+        if self.powers is None:
+            return known
+        best = torch.stack(tuple(known.values())).amax(0)
+        powers = F.softplus(self.powers)
+        return {modality: powers[modality] * (value - best) for modality, value in known.items()}
 
     def _shares(self, inner: dict[int, Tensor], trust: dict[int, Tensor]) -> dict[int, Tensor]:
         if len(inner) == 1:

@@ -12,7 +12,7 @@ import sys
 import torch
 from tqdm import tqdm
 
-from rsgmamba_ros.evaluation.speed import measure_apart, SpeedCase
+from rsgmamba_ros.evaluation.speed import measure_apart, Speed, SpeedCase
 from rsgmamba_ros.network.presets import PRESETS
 from rsgmamba_ros.ops.selective_scan import BACKENDS
 from rsgmamba_ros.pipeline.inference import choose_device, PRECISIONS
@@ -41,15 +41,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measure every combination and print the table."""
+    """Measure every combination and print the table; of what was measured, if it is interrupted."""
     device = choose_device(arguments.device)
     name = torch.cuda.get_device_name(device) if device.type == 'cuda' else _cpu_name()
     results = []
-    for case in tqdm(_cases(arguments, str(device)), desc='benchmark', unit='case', file=sys.stderr):
-        try:
-            results.append((case, measure_apart(case)))
-        except BackendUnavailableError as error:
-            print(f'left out: {case.preset} {case.backend} {case.precision}: {error}', file=sys.stderr)
+    try:
+        for case in tqdm(_cases(arguments, str(device)), desc='benchmark', unit='case', file=sys.stderr):
+            try:
+                results.append((case, measure_apart(case)))
+            except BackendUnavailableError as error:
+                print(f'left out: {case.preset} {case.backend} {case.precision}: {error}', file=sys.stderr)
+    finally:
+        if results:
+            _print(results, arguments, name)
+
+
+def _print(results: list[tuple[SpeedCase, Speed]], arguments: argparse.Namespace, name: str) -> None:
     if arguments.json:
         print(json.dumps({'device': name, 'threads': arguments.threads or torch.get_num_threads(),
                           'results': [{**asdict(case), **asdict(speed)} for case, speed in results]}))

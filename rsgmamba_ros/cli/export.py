@@ -15,6 +15,7 @@ from tqdm import tqdm
 from rsgmamba_ros.data.datasets import open_dataset
 from rsgmamba_ros.network.checkpoint import Checkpoint, load_checkpoint
 from rsgmamba_ros.network.export import CASES, compare, export_onnx, export_program, onnx_runner, program_runner
+from rsgmamba_ros.network.shipped import checkpoint_path
 from rsgmamba_ros.pipeline.preprocessing import PreprocessingConfig, stack_inputs
 from rsgmamba_ros.vocabulary.config_file import parse_config
 from rsgmamba_ros.vocabulary.images import Modality
@@ -24,7 +25,7 @@ FORMATS = {'onnx': '.onnx', 'pt2': '.pt2'}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `rsgmamba export`."""
-    parser.add_argument('--checkpoint', type=Path, required=True)
+    parser.add_argument('--checkpoint', required=True, help='a file, or the name of a shipped network')
     parser.add_argument('--out', type=Path, required=True, help='folder for the files')
     parser.add_argument('--format', choices=list(FORMATS), nargs='+', default=['onnx'])
     parser.add_argument('--case', choices=list(CASES), nargs='+', default=list(CASES),
@@ -36,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Export every case, compare each with eager mode, write `export.json` beside the files."""
-    checkpoint = load_checkpoint(arguments.checkpoint)
+    checkpoint = load_checkpoint(checkpoint_path(arguments.checkpoint, Modality.DEPTH))
     config = parse_config(checkpoint.preprocessing, PreprocessingConfig, where='checkpoint preprocessing')
     images = _inputs(checkpoint, config, arguments.data, arguments.count)
     arguments.out.mkdir(parents=True, exist_ok=True)

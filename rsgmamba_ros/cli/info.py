@@ -3,21 +3,22 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 
 import torch
 
 from rsgmamba_ros.network.accounting import count_operations, count_parameters, PARTS
 from rsgmamba_ros.network.checkpoint import load_checkpoint
 from rsgmamba_ros.network.presets import create_network, PRESETS
+from rsgmamba_ros.network.shipped import checkpoint_path
 from rsgmamba_ros.vocabulary.errors import ConfigError
+from rsgmamba_ros.vocabulary.images import Modality
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `rsgmamba info`."""
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument('--preset', choices=list(PRESETS))
-    what.add_argument('--checkpoint', type=Path)
+    what.add_argument('--checkpoint', help='a file, or the name of a shipped network')
     parser.add_argument('--classes', type=int, default=40, help='with --preset (default: %(default)s)')
     parser.add_argument('--size', default='480x640', metavar='HxW',
                         help='image size for the multiply-accumulates, multiples of 32 (default: %(default)s)')
@@ -29,7 +30,7 @@ def run(arguments: argparse.Namespace) -> None:
     height, width = parse_size(arguments.size)
     content = {}
     if arguments.checkpoint:
-        checkpoint = load_checkpoint(arguments.checkpoint)
+        checkpoint = load_checkpoint(checkpoint_path(arguments.checkpoint, Modality.DEPTH))
         network = checkpoint.network
         content = {'labels': list(checkpoint.labels.names), 'auxiliary': checkpoint.auxiliary.value,
                    'fusion': network.config.fusion, 'calibrated': sorted(checkpoint.calibration),

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from rsgmamba_ros.cli.main import main
+from rsgmamba_ros.evaluation.speed import Speed
 from rsgmamba_ros.network.checkpoint import Checkpoint, read_vmamba, save_checkpoint
 from rsgmamba_ros.network.presets import create_network
 from rsgmamba_ros.vocabulary.images import Modality
@@ -31,6 +32,8 @@ def test_info_prints_what_a_checkpoint_holds(capsys, checkpoint_path):
     assert main(['info', '--checkpoint', str(checkpoint_path), '--size', '64x64']) == 0
     output = capsys.readouterr().out
     assert 'wall' in output and 'depth' in output and '"seed": 3' in output
+    assert main(['info', '--checkpoint', 'nano_synthetic_thermal', '--size', '64x64']) == 0
+    assert 'thermal' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize('size', ['64', '50x64', 'axb'])
@@ -62,3 +65,16 @@ def test_benchmark_prints_a_row_for_each_case(capsys):
     results = json.loads(capsys.readouterr().out)['results']
     assert [result['through'] for result in results] == ['network', 'segmenter']
     assert all(0 < result['scan_share'] < 1 and result['p50_ms'] <= result['p95_ms'] for result in results)
+
+
+def test_an_interrupted_benchmark_prints_what_it_has(capsys, monkeypatch):
+    def measure_one(case):
+        if case.through != 'network':
+            raise KeyboardInterrupt
+        return Speed(1.0, 2.0, 500.0, 0.1, 100.0, 3)
+
+    monkeypatch.setattr('rsgmamba_ros.cli.benchmark.measure_apart', measure_one)
+    assert main(['benchmark', '--preset', 'nano', '--backend', 'auto', '--precision', 'float32',
+                 '--modalities', 'both']) == 130
+    captured = capsys.readouterr()
+    assert '500.00' in captured.out and captured.err.endswith('interrupted\n')

@@ -14,7 +14,7 @@ from rsgmamba_ros.evaluation.report import draw_panels, draw_pictures, markdown,
 from rsgmamba_ros.evaluation.scoring import check_fit, score_conditions, summarise
 from rsgmamba_ros.network.shipped import checkpoint_path
 from rsgmamba_ros.ops.cpu_threads import use_threads
-from rsgmamba_ros.pipeline.segmenter import Segmenter
+from rsgmamba_ros.pipeline.segmenter import Segmenter, SegmenterConfig
 from rsgmamba_ros.vocabulary.images import Modality
 
 
@@ -33,6 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--out', type=Path, default=Path('out/evaluate'))
     parser.add_argument('--device', default='auto')
     parser.add_argument('--precision', default='auto')
+    parser.add_argument('--restore', action='store_true', help='mend images of low reliability first, as the node '
+                        'does with the parameter restore')
     parser.add_argument('--threads', type=int, default=0, help="of torch; 0 for torch's own choice")
 
 
@@ -40,7 +42,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Evaluate, write the results, print the summary."""
     use_threads(arguments.threads)
     checkpoint = checkpoint_path(arguments.checkpoint, Modality.DEPTH)
-    segmenter = Segmenter(checkpoint, device=arguments.device, precision=arguments.precision)
+    segmenter = Segmenter(checkpoint, device=arguments.device, precision=arguments.precision,
+                          config=SegmenterConfig(restore=arguments.restore))
     dataset = open_dataset(arguments.data, split=arguments.split, layout=arguments.dataset,
                            auxiliary=segmenter.auxiliary, names=segmenter.labels.names)
     check_fit(segmenter, dataset)
@@ -52,7 +55,8 @@ def run(arguments: argparse.Namespace) -> None:
         segmenter, dataset, conditions, indices=indices, seed=arguments.seed,
         progress=lambda items: tqdm(items, desc=f'{len(conditions)} conditions', unit='sample', file=sys.stderr))
     info = {'checkpoint': checkpoint.name, 'data': str(arguments.data), 'split': arguments.split,
-            'samples': len(indices), 'protocol': arguments.protocol, 'seed': arguments.seed}
+            'samples': len(indices), 'protocol': arguments.protocol, 'seed': arguments.seed,
+            'restore': arguments.restore}
     summary = summarise(scores, segmenter.modalities)
     arguments.out.mkdir(parents=True, exist_ok=True)
     write_summary(arguments.out, summary, scores, info)

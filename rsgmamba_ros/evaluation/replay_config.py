@@ -22,6 +22,7 @@ class ReplayConfig:
     max_wait_s: float = SynchroniserConfig.max_wait_s
     lead_with_auxiliary: bool = SynchroniserConfig.lead_with_auxiliary
     min_signal_quality: float = 0.1
+    restore: bool = False
     output_height: int = 0
     output_width: int = 0
     thermal_scale: float | None = None

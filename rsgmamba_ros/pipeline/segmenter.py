@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from rsgmamba_ros.network.checkpoint import Checkpoint, load_checkpoint
+from rsgmamba_ros.pipeline import restoration
 from rsgmamba_ros.pipeline.inference import Engine
-from rsgmamba_ros.pipeline.network_path import HostPath, PATHS
+from rsgmamba_ros.pipeline.network_path import Decided, HostPath, PATHS
 from rsgmamba_ros.pipeline.postprocessing import resize_decision
 from rsgmamba_ros.pipeline.preprocessing import PreprocessingConfig, sensor_units
+from rsgmamba_ros.pipeline.resampling import resize
 from rsgmamba_ros.pipeline.signal_quality import SignalQuality, SignalQualityMonitor
 from rsgmamba_ros.vocabulary.config_file import parse_config
 from rsgmamba_ros.vocabulary.errors import ConfigError, ImageError
@@ -25,6 +27,9 @@ class SegmenterConfig:
 
     Attributes:
         min_signal_quality: an image below it is not given to the network while another modality is usable, 0..1.
+        restore: whether images of low learned reliability are mended before their labels are decided, see
+            `restoration`; the network then runs up to six times for a bundle. The reliability stays that of the image
+            as it came.
         output_height: of label map and confidence, pixels; 0 for the leading image's height.
         output_width: likewise; both or none are 0.
         thermal_scale: the thermal camera's scale, where it is not the checkpoint's; see `ThermalScaling`.
@@ -32,6 +37,7 @@ class SegmenterConfig:
     """
 
     min_signal_quality: float = 0.1
+    restore: bool = False
     output_height: int = 0
     output_width: int = 0
     thermal_scale: float | None = None
@@ -99,17 +105,40 @@ class Segmenter:
         """
         candidates = {modality: self._examine(bundle.slots.get(modality)) for modality in self.seen}
         used = self._choose(bundle, candidates)
-        decided = self._path.run({modality: candidates[modality].values for modality in used})
+        values = {modality: candidates[modality].values for modality in used}
+        decided = self._path.run(values)
+        reliability = decided.reliability
+        mended: dict[Modality, str] = {}
+        if self.config.restore:
+            decided, mended = self._restore(values, decided)
         size = (self.config.output_height, self.config.output_width)
         label_map, confidence = resize_decision(decided.label_map, decided.confidence,
                                                 size if all(size) else bundle.leading_image.size)
-        learned = dict(zip(self.modalities, decided.reliability))
+        learned = dict(zip(self.modalities, reliability))
         errors = tuple(str(candidate.error) for candidate in candidates.values() if candidate.error)
         return Segmentation(
             stamp_ns=bundle.stamp_ns, frame_id=bundle.leading_image.frame_id, leader=bundle.leader,
             label_map=label_map, confidence=confidence, reports=bundle.reports + errors,
-            reliability={modality: _reliability(slot, candidates.get(modality), learned.get(modality), modality in used)
+            reliability={modality: _reliability(slot, candidates.get(modality), learned.get(modality), modality in used,
+                                                mended=mended.get(modality, ''))
                          for modality, slot in self._slots(bundle).items()})
+
+    def _restore(self, values: dict[Modality, np.ndarray], decided: Decided) -> tuple[Decided, dict[Modality, str]]:
+        """Decide again with what is mended, one image after the other; and by which means each was, where one was."""
+        height, width = self.preprocessing.height, self.preprocessing.width
+        values = {modality: resize(image, height, width, nearest=modality is Modality.DEPTH)
+                  for modality, image in values.items()}
+        mended = {}
+        for modality in values:
+            place = self.modalities.index(modality)
+            if decided.reliability[place] >= restoration.DISTRUSTED:
+                continue
+            least = decided.reliability[place] + restoration.LEAST_GAIN
+            for name, attempt in restoration.attempts(values, modality).items():
+                other = self._path.run(attempt)
+                if other.reliability[place] >= least:
+                    least, decided, values, mended[modality] = other.reliability[place], other, attempt, name
+        return decided, mended
 
     def _slots(self, bundle: ImageBundle) -> dict[Modality, BundleSlot]:
         missing = BundleSlot(Presence.MISSING, reason='not subscribed')
@@ -134,8 +163,8 @@ class Segmenter:
         return good or readable
 
 
-def _reliability(slot: BundleSlot, candidate: _Candidate | None, learned: float | None,
-                 used: bool) -> ModalityReliability:
+def _reliability(slot: BundleSlot, candidate: _Candidate | None, learned: float | None, used: bool, *,
+                 mended: str) -> ModalityReliability:
     quality = candidate.quality if candidate else None
     causes = quality.causes if quality else ()
     if slot.image is None:
@@ -144,6 +173,8 @@ def _reliability(slot: BundleSlot, candidate: _Candidate | None, learned: float 
         causes = ('not_in_checkpoint',)
     elif candidate.error:
         causes = ('unreadable',)
+    elif mended:
+        causes = (*causes, f'restored_{mended}')
     signal_quality = float(quality.value) if quality else 0.0
     learned = float(learned) if used and learned is not None else 0.0
     return ModalityReliability(reliability=learned * signal_quality, learned=learned, signal_quality=signal_quality,

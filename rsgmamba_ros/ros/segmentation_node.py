@@ -179,15 +179,15 @@ class SegmentationNode(LifecycleNode):
         result = parameters.check(changes, is_configured=self._segmenter is not None)
         if result.successful and self._segmenter is not None:
             self._live.update({change.name: change.value for change in changes if change.name in self._live})
-            self._segmenter.config = replace(self._segmenter.config,
+            self._segmenter.config = replace(self._segmenter.config, restore=self._live['restore'],
                                              min_signal_quality=self._live['min_signal_quality'])
         return result
 
 
 def _segmenter(values: dict[str, Any]) -> Segmenter:
     own = {name: None if math.isnan(values[name]) else values[name] for name in ('thermal_scale', 'thermal_offset')}
-    config = SegmenterConfig(min_signal_quality=values['min_signal_quality'], output_height=values['output_height'],
-                             output_width=values['output_width'], **own)
+    config = SegmenterConfig(min_signal_quality=values['min_signal_quality'], restore=values['restore'],
+                             output_height=values['output_height'], output_width=values['output_width'], **own)
     path = checkpoint_path(values['checkpoint'], Modality(values['modality']))
     segmenter = Segmenter(path, device=values['device'], precision=values['precision'], config=config)
     if segmenter.auxiliary != values['modality']:

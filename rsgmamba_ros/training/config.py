@@ -47,8 +47,7 @@ class Phase:
 
     Attributes:
         learns: `all`; only the `reliability` head, with everything else as it is: no decoder runs, which is cheap; or
-            only the `fusion` and the decoder, with encoder and reliability head as they are: so the gates learn to live
-            with the reliability that is published.
+            only the `labels`, with the reliability head as it is: so the gates learn to live with what is published.
         scales: smallest and largest enlargement, in place of the augmentation's.
         failures: in place of the training's.
     """
@@ -66,8 +65,8 @@ class Phase:
             raise ConfigError(f'a phase has at least one step and one sample, got {self.steps} and {self.batch_size}')
         if self.height % STRIDE or self.width % STRIDE or min(self.height, self.width) < STRIDE:
             raise ConfigError(f'crop {self.height}x{self.width}: both sides must be multiples of {STRIDE}')
-        if self.learns not in ('all', 'reliability', 'fusion'):
-            raise ConfigError(f"learns is {self.learns!r}; a phase teaches 'all', 'reliability' or 'fusion'")
+        if self.learns not in ('all', 'reliability', 'labels'):
+            raise ConfigError(f"learns is {self.learns!r}; a phase teaches 'all', 'reliability' or 'labels'")
         if len(self.scales) not in (0, 2):
             raise ConfigError(f'scales are {self.scales}; give the smallest and the largest, or none')
 

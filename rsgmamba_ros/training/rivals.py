@@ -11,7 +11,7 @@ from rsgmamba_ros.evaluation.protocols import conditions_of
 from rsgmamba_ros.evaluation.scoring import score_conditions, summarise
 from rsgmamba_ros.network.checkpoint import load_checkpoint
 from rsgmamba_ros.network.fusion import FUSIONS
-from rsgmamba_ros.pipeline.segmenter import Segmenter
+from rsgmamba_ros.pipeline.segmenter import Segmenter, SegmenterConfig
 from rsgmamba_ros.training.config import TrainingConfig
 from rsgmamba_ros.training.failures import FailureConfig
 from rsgmamba_ros.training.trainer import Trainer
@@ -31,10 +31,17 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Rival:
-    """One training: how it fuses, and whether sensors fail while it learns."""
+    """One training: how it fuses, and whether sensors fail while it learns.
+
+    Attributes:
+        restores: whether it is scored with `SegmenterConfig.restore`.
+        trained_as: the name of the rival whose training is scored; empty for its own.
+    """
 
     fusion: str
     with_failures: bool
+    restores: bool = False
+    trained_as: str = ''
 
     def config(self, base: TrainingConfig) -> TrainingConfig:
         """This rival's training, equal to `base` in everything else."""
@@ -51,6 +58,7 @@ class Rival:
 #: What the gates add is told from what the augmentation adds by training each two-modality rival twice.
 RIVALS = {
     'rsgmb': Rival('rsgmb', True),
+    'rsgmb_restoring': Rival('rsgmb', True, restores=True, trained_as='rsgmb'),
     'sum_as_published': Rival('sum', False),
     'sum_with_failures': Rival('sum', True),
     'cross_scan_as_published': Rival('cross_scan', False),
@@ -73,23 +81,25 @@ def train_and_score(name: str, base: TrainingConfig, training: Dataset, validati
     Returns:
         The summary, see `scoring.summarise`, with the number of `parameters`.
     """
-    own = folder / name
+    rival = RIVALS[name]
+    own = folder / (rival.trained_as or name)
     checkpoint = own / 'checkpoint.safetensors'
     if not checkpoint.exists():
-        Trainer(RIVALS[name].config(base), training, validation, own).run()
-    path = own / 'scores.json'
+        Trainer(rival.config(base), training, validation, own).run()
+    path = own / ('scores_restoring.json' if rival.restores else 'scores.json')
     scored = json.loads(path.read_text()) if path.exists() else {}
     if scored.get('limit') != limit:
-        scored = {'limit': limit, **_score(checkpoint, base, validation, limit=limit, progress=progress)}
+        config = SegmenterConfig(restore=rival.restores)
+        scored = {'limit': limit, **_score(checkpoint, config, base, validation, limit=limit, progress=progress)}
         path.write_text(json.dumps(scored, indent=1) + '\n')
     return scored
 
 
-def _score(checkpoint: Path, base: TrainingConfig, validation: Dataset, *, limit: int,
+def _score(checkpoint: Path, config: SegmenterConfig, base: TrainingConfig, validation: Dataset, *, limit: int,
            progress: Callable[[Iterable], Iterable]) -> dict:
     loaded = load_checkpoint(checkpoint)
     parameters = sum(parameter.numel() for parameter in loaded.network.parameters())
-    segmenter = Segmenter(loaded, device=base.device)
+    segmenter = Segmenter(loaded, device=base.device, config=config)
     step = max(1, len(validation) // limit) if limit else 1
     conditions = conditions_of('all', base.auxiliary, severities=(3,), has_earlier=validation[0].earlier is not None)
     scores = []

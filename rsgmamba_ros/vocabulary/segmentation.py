@@ -19,7 +19,8 @@ class ModalityReliability:
         signal_quality: what pixels and stamps alone say, in [0, 1]: 0 for a frozen or empty image.
         presence: what the synchroniser said.
         used: whether the image reached the network (present, and its signal quality above the threshold).
-        causes: names of what lowers the figure, `frozen`, `saturated`, `missing`, ...; empty when all is well.
+        causes: names of what lowers the figure, `frozen`, `saturated`, `missing`, ..., and `restored_NAME` if the
+            network saw the image mended, see `pipeline.restoration`; empty when all is well.
         skew_s: stamp minus the leading image's, seconds; None without an image.
         age_s: time since the newest image of this modality arrived, seconds; None if none ever came.
     """

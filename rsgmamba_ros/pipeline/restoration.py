@@ -1,0 +1,73 @@
+"""A spoilt image, mended by the simple means that the network trusts most afterwards. [ours]
+
+Which means helps depends on what is wrong, and that is not known; but the reliability tells which result looks like a
+good image. Every means works in sensor units at the network's size, so that it costs the same for every camera.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import cv2
+import numpy as np
+
+from rsgmamba_ros.vocabulary.images import Modality
+
+#: An image is mended if its learned reliability is lower,
+DISTRUSTED = 0.5
+#: and by a means that raises it by so much.
+LEAST_GAIN = 0.1
+
+NOISE_STRENGTH = 20      # of non-local means: noise of a deviation of about a sixth of the range goes
+MIDDLE_BRIGHTNESS = 0.45
+GAMMA_LIMITS = (0.4, 2.5)
+
+Means = Callable[[np.ndarray], np.ndarray]
+
+
+def remove_outliers(rgb: np.ndarray) -> np.ndarray:
+    """Median of 3x3: against dead and random pixels; (H, W, 3) uint8."""
+    return cv2.medianBlur(rgb, 3)
+
+
+def remove_noise(rgb: np.ndarray) -> np.ndarray:
+    """Non-local means: against the noise of little light; (H, W, 3) uint8."""
+    return cv2.fastNlMeansDenoisingColored(rgb, None, NOISE_STRENGTH, NOISE_STRENGTH, 5, 11)
+
+
+def stretch_tones(rgb: np.ndarray) -> np.ndarray:
+    """The range to black and white, the mean to a middle brightness: against darkness, glare and fog; uint8."""
+    low, high = np.percentile(rgb[::4, ::4], (1, 99))
+    unit = np.clip((rgb.astype(np.float32) - np.float32(low)) / np.float32(max(high - low, 1)), 0, 1)
+    gamma = np.log(MIDDLE_BRIGHTNESS) / np.log(np.clip(unit.mean(), 1e-3, 0.999))
+    return (255 * unit ** np.float32(np.clip(gamma, *GAMMA_LIMITS))).astype(np.uint8)
+
+
+def fill_holes(metres: np.ndarray) -> np.ndarray:
+    """Each pixel without a measurement gets that of the nearest one with it; (H, W) float32, NaN for none."""
+    missing = np.isnan(metres)
+    if not missing.any() or missing.all():
+        return metres
+    _, nearest = cv2.distanceTransformWithLabels(missing.astype(np.uint8), cv2.DIST_L2, 5,
+                                                 labelType=cv2.DIST_LABEL_PIXEL)
+    measured = np.flatnonzero(~missing)
+    source = np.zeros(nearest.max() + 1, np.intp)
+    source[nearest.ravel()[measured]] = measured
+    return metres.ravel()[source[nearest]]
+
+
+def smooth_depth(metres: np.ndarray) -> np.ndarray:
+    """Median of 5x5: against the noise of far distances; pixels without a measurement stay so."""
+    return np.where(np.isnan(metres), metres, cv2.medianBlur(fill_holes(metres), 5))
+
+
+MEANS: dict[Modality, dict[str, Means]] = {
+    Modality.RGB: {'outliers': remove_outliers, 'noise': remove_noise, 'tones': stretch_tones},
+    Modality.DEPTH: {'holes': fill_holes, 'noise': smooth_depth},
+    # Nobody has measured what helps a thermal image.
+    Modality.THERMAL: {},
+}
+
+
+def attempts(values: Mapping[Modality, np.ndarray], modality: Modality) -> dict[str, dict[Modality, np.ndarray]]:
+    """The images with one of them mended, by the name of the means; values in sensor units at the network's size."""
+    return {name: {**values, modality: mend(values[modality])} for name, mend in MEANS[modality].items()}

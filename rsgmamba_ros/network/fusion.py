@@ -4,8 +4,8 @@ One stage at a time. Maps are channels last: B batch, H, W map, C channels, inne
 available has no entry in the dictionaries: what does not exist cannot leak.
 
 Source: RSGMamba (arXiv 2604.12319). [reported]: the gates g_u and g_c, `C_eff`, the low-rank cross projection.
-[ours]: availability as structure; the scalar reliability r_m, and its power; the selector's odds times the modalities'
-trust; the norm before the gate (a norm behind it would divide the gate out).
+[ours]: availability as structure; the scalar reliability r_m, also in relation; the selector's odds times the
+modalities' trust; the norm before the gate (a norm behind it would divide the gate out).
 """
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from rsgmamba_ros.ops.layers import depthwise_silu, gelu
 
 #: Logit of the gates of an untrained network: most images are good.
 OPEN_LOGIT = 2.0
-#: Its softplus, 0.5, is the power of relative reliability before it is learned.
-INITIAL_POWER = -0.4328
+#: Power of relative reliability: what a spoilt image still shows is worth more than its reliability says.
+POWER = 0.25
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class FusionConfig:
         ratio: inner channels / channels.
         rank: rank of the cross projection.
         gate_reduction: inner channels / hidden channels of a gate.
-        relative: whether the gates take a modality's reliability in relation to that of the better one, to a learned
-            power; else as it is. Where both fail there is nothing better to turn to.
+        relative: whether the gates take a modality's reliability in relation to that of the better one, and to the
+            power `POWER`; else as it is. Where both fail there is nothing better to turn to.
     """
 
     states: int = 1
@@ -101,7 +101,7 @@ class RSGMB(nn.Module):
         self.cross_down = nn.ModuleList(nn.Linear(inner, config.rank, bias=False) for _ in range(modalities))
         self.cross_up = nn.ModuleList(nn.Linear(config.rank, inner, bias=False) for _ in range(modalities))
         self.cross_scale = nn.Parameter(torch.full((modalities,), 0.1))
-        self.powers = nn.Parameter(torch.full((modalities,), INITIAL_POWER)) if config.relative else None
+        self.relative = config.relative
         self.lcgm = LCGM(dim, modalities)
 
     @torch.no_grad()
@@ -115,7 +115,7 @@ class RSGMB(nn.Module):
         """Fuse one stage.
 
         What gates modality m is `G_m = g_u^m r_m`, its own gate times its scalar r_m (see `reliability.py`); in a
-        `relative` block `G_m = g_u^m (r_m / max_k r_k)^p_m` over what is available, with learned powers p_m > 0.
+        `relative` block `G_m = g_u^m (r_m / max_k r_k)^POWER` over what is available.
         With both modalities `C_eff^m = G_m s_m`, where the share s_x has the odds of the selector g_c times
         `G_x / G_rgb` and `s_rgb = 1 - s_x`; so a modality that is not trusted fades until the block is that of
         the other one alone. With one modality s = 1 and g_c plays no part.
@@ -156,11 +156,10 @@ class RSGMB(nn.Module):
         """Logarithm of what the reliability leaves of each modality, (B, 1, 1, 1)."""
         known = {modality: F.logsigmoid(logit.detach())[:, None, None, None]
                  for modality, logit in reliability_logits.items()}
-        if self.powers is None:
+        if not self.relative:
             return known
         best = torch.stack(tuple(known.values())).amax(0)
-        powers = F.softplus(self.powers)
-        return {modality: powers[modality] * (value - best) for modality, value in known.items()}
+        return {modality: POWER * (value - best) for modality, value in known.items()}
 
     def _shares(self, inner: dict[int, Tensor], trust: dict[int, Tensor]) -> dict[int, Tensor]:
         if len(inner) == 1:

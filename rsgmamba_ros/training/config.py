@@ -46,8 +46,7 @@ class Phase:
     """A stretch of training with one crop size; the crop is `height` x `width` pixels of the scaled image.
 
     Attributes:
-        learns: `all`; only the `reliability` head, with everything else as it is: no decoder runs, which is cheap; or
-            only the `labels`, with the reliability head as it is: so the gates learn to live with what is published.
+        learns: `all`, or only the `reliability` head, with everything else as it is: no decoder runs, which is cheap.
         scales: smallest and largest enlargement, in place of the augmentation's.
         failures: in place of the training's.
     """
@@ -65,8 +64,8 @@ class Phase:
             raise ConfigError(f'a phase has at least one step and one sample, got {self.steps} and {self.batch_size}')
         if self.height % STRIDE or self.width % STRIDE or min(self.height, self.width) < STRIDE:
             raise ConfigError(f'crop {self.height}x{self.width}: both sides must be multiples of {STRIDE}')
-        if self.learns not in ('all', 'reliability', 'labels'):
-            raise ConfigError(f"learns is {self.learns!r}; a phase teaches 'all', 'reliability' or 'labels'")
+        if self.learns not in ('all', 'reliability'):
+            raise ConfigError(f"learns is {self.learns!r}; a phase teaches 'all' or 'reliability'")
         if len(self.scales) not in (0, 2):
             raise ConfigError(f'scales are {self.scales}; give the smallest and the largest, or none')
 

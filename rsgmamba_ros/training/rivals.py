@@ -45,10 +45,8 @@ class Rival:
 
     def config(self, base: TrainingConfig) -> TrainingConfig:
         """This rival's training, equal to `base` in everything else."""
-        phases = base.phases
-        if not FUSIONS[self.fusion].gated:
-            # What only teaches the reliability touches nothing that a rival has; else it learns all it can.
-            phases = tuple(replace(phase, learns='all') for phase in phases if phase.learns != 'reliability')
+        # What only teaches the reliability touches nothing that a rival has.
+        phases = base.phases if FUSIONS[self.fusion].gated else tuple(p for p in base.phases if p.learns == 'all')
         if self.with_failures:
             return replace(base, fusion=self.fusion, phases=phases)
         return replace(base, fusion=self.fusion, phases=tuple(replace(phase, failures=None) for phase in phases),

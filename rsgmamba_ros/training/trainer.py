@@ -52,9 +52,6 @@ class Trainer:
             forget_clean_images(self.network)
         self.network.to(self.device)
         freeze(self.network, config.frozen)
-        #: What stays as it is in phases that teach the labels alone.
-        self._settled = [parameter for name, parameter in self.network.named_parameters()
-                         if parameter.requires_grad and name.startswith('reliability_head.')]
         self.average = AveragedNetwork(self.network, decay=config.ema_decay)
         groups = parameter_groups(self.network, weight_decay=config.weight_decay,
                                   encoder_rate=config.encoder_rate)
@@ -107,8 +104,6 @@ class Trainer:
         factor = learning_rate_factor(done, steps=steps, warmup_steps=config.warmup_steps, power=config.power)
         for group in self.optimizer.param_groups:
             group['lr'] = config.learning_rate * factor * group['rate']
-        for parameter in self._settled:
-            parameter.requires_grad_(config.phase_at(step).learns != 'labels')
         dtype = torch.bfloat16 if config.precision == 'bfloat16' else torch.float32
         with torch.autocast(self.device.type, dtype, enabled=config.precision != 'float32'):
             parts = self._loss_parts(wrapped, batch)

@@ -32,12 +32,6 @@ def test_a_sensor_alone_is_read_whatever_its_reliability(block, features):
 
 def test_beside_a_better_one_a_sensor_fades_to_one_that_is_missing(block, features):
     alone = fuse(block, features, rgb=0.0)
-    gaps = [(fuse(block, features, rgb=0.0, x=logit) - alone).abs().max() for logit in (0.0, -5.0, -80.0)]
+    gaps = [(fuse(block, features, rgb=0.0, x=logit) - alone).abs().max() for logit in (0.0, -10.0, -200.0)]
     assert gaps[0] > gaps[1] > gaps[2]
     assert gaps[2] < 1e-4
-
-
-def test_the_labels_teach_how_strongly_reliability_acts(features):
-    block = RSGMB(16, 2, FusionConfig(rank=4, relative=True))
-    fuse(block, features, rgb=1.0, x=-1.0).square().mean().backward()
-    assert block.powers.grad[1] != 0 and block.powers.grad[0] == 0  # RGB is the better one

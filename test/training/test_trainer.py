@@ -143,16 +143,6 @@ def test_a_phase_for_the_reliability_changes_nothing_else(tmp_path):
     assert changed == {'reliability_head'} and trainer.step == CONFIG.steps + 3
 
 
-def test_a_phase_can_teach_the_labels_alone(tmp_path):
-    phases = (*CONFIG.phases, Phase(3, 2, 32, 64, learns='labels'))
-    trainer = train(tmp_path, replace(CONFIG, phases=phases), until=CONFIG.steps)
-    before = {name: value.clone() for name, value in trainer.network.state_dict().items()}
-    trainer.run()
-    changed = {name.split('.')[0] for name, value in trainer.network.state_dict().items()
-               if not torch.equal(value, before[name])}
-    assert changed == {'encoder', 'fusion', 'decoder'}
-
-
 def test_what_is_clean_is_fitted_when_the_reliability_is_taught(tmp_path):
     config = replace(CONFIG, phases=(Phase(2, 2, 32, 32), Phase(3, 2, 32, 64, learns='reliability')), save_every=1,
                      network={**CONFIG.network, 'typicality': True, 'expected_level': True})

@@ -19,6 +19,7 @@ LEAST_GAIN = 0.1
 
 NOISE_STRENGTH = 20      # of non-local means: noise of a deviation of about a sixth of the range goes
 MIDDLE_BRIGHTNESS = 0.45
+FILLED_RIM = 0.1         # of the height: so far into a hole; its middle is not known, as beyond the sensor's range
 GAMMA_LIMITS = (0.4, 2.5)
 
 Means = Callable[[np.ndarray], np.ndarray]
@@ -43,21 +44,27 @@ def stretch_tones(rgb: np.ndarray) -> np.ndarray:
 
 
 def fill_holes(metres: np.ndarray) -> np.ndarray:
-    """Each pixel without a measurement gets that of the nearest one with it; (H, W) float32, NaN for none."""
-    missing = np.isnan(metres)
-    if not missing.any() or missing.all():
-        return metres
-    _, nearest = cv2.distanceTransformWithLabels(missing.astype(np.uint8), cv2.DIST_L2, 5,
-                                                 labelType=cv2.DIST_LABEL_PIXEL)
-    measured = np.flatnonzero(~missing)
-    source = np.zeros(nearest.max() + 1, np.intp)
-    source[nearest.ravel()[measured]] = measured
-    return metres.ravel()[source[nearest]]
+    """Pixels without a measurement, but near one, get that of the nearest; (H, W) float32, NaN for none."""
+    filled, distance = _nearest_measurement(metres)
+    return np.where(distance <= FILLED_RIM * len(metres), filled, metres)
 
 
 def smooth_depth(metres: np.ndarray) -> np.ndarray:
     """Median of 5x5: against the noise of far distances; pixels without a measurement stay so."""
-    return np.where(np.isnan(metres), metres, cv2.medianBlur(fill_holes(metres), 5))
+    return np.where(np.isnan(metres), metres, cv2.medianBlur(_nearest_measurement(metres)[0], 5))
+
+
+def _nearest_measurement(metres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest pixel's measurement, and how far it lies, pixels; all as it was where there is none."""
+    missing = np.isnan(metres)
+    if not missing.any() or missing.all():
+        return metres, np.zeros(metres.shape, np.float32)
+    distance, nearest = cv2.distanceTransformWithLabels(missing.astype(np.uint8), cv2.DIST_L2, 5,
+                                                        labelType=cv2.DIST_LABEL_PIXEL)
+    measured = np.flatnonzero(~missing)
+    source = np.zeros(nearest.max() + 1, np.intp)
+    source[nearest.ravel()[measured]] = measured
+    return metres.ravel()[source[nearest]], distance
 
 
 MEANS: dict[Modality, dict[str, Means]] = {

@@ -17,7 +17,11 @@ from rsgmamba_ros.network.presets import create_network
 from rsgmamba_ros.pipeline.preprocessing import PreprocessingConfig
 from rsgmamba_ros.vocabulary.images import Modality
 
-pytest.importorskip('rclpy', reason='ROS is not here')
+rclpy = pytest.importorskip('rclpy', reason='ROS is not here')
+from rclpy.executors import SingleThreadedExecutor
+from sensor_msgs.msg import Image
+
+from rsgmamba_ros.ros import qos
 
 PHASES = 10
 
@@ -53,16 +57,24 @@ def start(tmp_path):
         demo.communicate(timeout=60)
 
 
-def children_once_running(demo, out):
-    """The demo's children, as soon as the sensors publish."""
-    log = out / 'log' / 'sensors.log'
-    for _ in range(1800):
-        if demo.poll() is not None or log.is_file() and 'first image at' in log.read_text():
-            break
-        time.sleep(0.1)
-    assert demo.poll() is None, demo.communicate()
-    time.sleep(2)
-    return psutil.Process(demo.pid).children(recursive=True)
+@pytest.fixture
+def children_once_running(context):
+    """Gives a demo's children as soon as the node has published results: on a busy machine that takes long."""
+    node, executor, results = rclpy.create_node('watcher'), SingleThreadedExecutor(), []
+    executor.add_node(node)
+    node.create_subscription(Image, '/segmentation', results.append, qos.RESULT)
+
+    def children(demo):
+        end = time.monotonic() + 180
+        while demo.poll() is None and len(results) < 3 and time.monotonic() < end:
+            executor.spin_once(timeout_sec=0.1)
+        assert demo.poll() is None, demo.communicate()
+        assert results
+        return psutil.Process(demo.pid).children(recursive=True)
+
+    yield children
+    executor.shutdown()
+    node.destroy_node()
 
 
 def assert_partial_result(out):
@@ -90,9 +102,9 @@ def test_a_whole_demo_writes_bag_summary_and_picture(tmp_path, checkpoint, start
             '/segmentation/overlay/compressed'} <= topics
 
 
-def test_ctrl_c_leaves_a_valid_partial_result_and_no_process(tmp_path, checkpoint, start):
+def test_ctrl_c_leaves_a_valid_partial_result_and_no_process(tmp_path, checkpoint, start, children_once_running):
     demo = start(checkpoint, phase_s=8.0)
-    children = children_once_running(demo, tmp_path)
+    children = children_once_running(demo)
     demo.send_signal(signal.SIGINT)
     _, errors = demo.communicate(timeout=120)
     assert demo.returncode == 130 and 'Traceback' not in errors and 'interrupted' in errors
@@ -100,9 +112,9 @@ def test_ctrl_c_leaves_a_valid_partial_result_and_no_process(tmp_path, checkpoin
     assert_partial_result(tmp_path)
 
 
-def test_a_node_that_dies_ends_the_demo_with_one_clear_line(tmp_path, checkpoint, start):
+def test_a_node_that_dies_ends_the_demo_with_one_clear_line(tmp_path, checkpoint, start, children_once_running):
     demo = start(checkpoint, phase_s=8.0)
-    children = children_once_running(demo, tmp_path)
+    children = children_once_running(demo)
     next(child for child in children if 'segmentation_node' in ' '.join(child.cmdline())).kill()
     _, errors = demo.communicate(timeout=120)
     assert demo.returncode == 1 and 'Traceback' not in errors

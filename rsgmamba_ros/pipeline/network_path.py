@@ -11,9 +11,10 @@ from torch import Tensor
 from rsgmamba_ros.ops.decision import decide
 from rsgmamba_ros.pipeline.cuda_graphs import CudaGraphRecorder, DeviceFunction, Recorder, StaticFunction
 from rsgmamba_ros.pipeline.device_input import INPUTS
-from rsgmamba_ros.pipeline.inference import calibrated_reliability, Engine
+from rsgmamba_ros.pipeline.inference import calibrated_reliability, Engine, Inference
 from rsgmamba_ros.pipeline.postprocessing import label_and_confidence
 from rsgmamba_ros.pipeline.preprocessing import PreprocessingConfig, stack_inputs
+from rsgmamba_ros.pipeline.restoration import Answer
 from rsgmamba_ros.vocabulary.images import Modality
 
 
@@ -41,12 +42,28 @@ class HostPath:
 
     def run(self, values: Mapping[Modality, np.ndarray]) -> Decided:
         """Decide one bundle; values: the used modalities' images, as `sensor_units` gives them."""
+        inference = self._infer(values)
+        return self._decided(inference.coarse_logits, inference.reliability[0])
+
+    def ask(self, values: Mapping[Modality, np.ndarray]) -> Answer:
+        """What the network says of one bundle, before anything is decided; values as `run` takes them."""
+        inference = self._infer(values)
+        return Answer(inference.coarse_logits[0].float().softmax(0), inference.reliability[0])
+
+    def decide(self, answer: Answer) -> Decided:
+        """Decide what was answered, or a mean of answers."""
+        # Of a probability of 0 there is no logarithm.
+        return self._decided(answer.probabilities.clamp(min=1e-9).log()[None], answer.reliability)
+
+    def _infer(self, values: Mapping[Modality, np.ndarray]) -> Inference:
         images, available = stack_inputs(values, self._preprocessing, modalities=self._engine.modalities)
-        inference = self._engine.run(images, available)
+        return self._engine.run(images, available)
+
+    def _decided(self, logits: Tensor, reliability: np.ndarray) -> Decided:
         size = (self._preprocessing.height, self._preprocessing.width)
         label_map, confidence = label_and_confidence(
-            inference.coarse_logits, input_size=inference.size, valid_size=size, output_size=size)
-        return Decided(label_map, confidence, inference.reliability[0])
+            logits, input_size=self._preprocessing.padded_size, valid_size=size, output_size=size)
+        return Decided(label_map, confidence, reliability)
 
     def warm_up(self) -> None:
         """Run each availability case once."""

@@ -1,4 +1,4 @@
-"""A spoilt image, mended by the simple means that the network trusts most afterwards. [ours]
+"""A spoilt image, mended by simple means; what the network says of each is weighed by its reliability. [ours]
 
 Which means helps depends on what is wrong, and that is not known; but the reliability tells which result looks like a
 good image. Every means works in sensor units at the network's size, so that it costs the same for every camera.
@@ -6,16 +6,18 @@ good image. Every means works in sensor units at the network's size, so that it 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from torch import Tensor
 
 from rsgmamba_ros.vocabulary.images import Modality
 
-#: An image is mended if its learned reliability is lower,
+#: An image is mended if its learned reliability is lower.
 DISTRUSTED = 0.5
-#: and by a means that raises it by so much.
-LEAST_GAIN = 0.1
+#: Of the reliability, as the weight of what the network says of an image.
+POWER = 2
 
 NOISE_STRENGTH = 20      # of non-local means: noise of a deviation of about a sixth of the range goes
 MIDDLE_BRIGHTNESS = 0.45
@@ -75,6 +77,52 @@ MEANS: dict[Modality, dict[str, Means]] = {
 }
 
 
-def attempts(values: Mapping[Modality, np.ndarray], modality: Modality) -> dict[str, dict[Modality, np.ndarray]]:
-    """The images with one of them mended, by the name of the means; values in sensor units at the network's size."""
-    return {name: {**values, modality: mend(values[modality])} for name, mend in MEANS[modality].items()}
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What the network says of a bundle's images.
+
+    Attributes:
+        probabilities: of every class, (K, h, w), at the network's stride.
+        reliability: of every modality, (M,), calibrated.
+    """
+
+    probabilities: Tensor
+    reliability: np.ndarray
+
+
+#: The images of a bundle, in sensor units at the network's size.
+Images = Mapping[Modality, np.ndarray]
+
+
+def restore(images: Images, distrusted: Mapping[Modality, int], ask: Callable[[Images], Answer],
+            ) -> tuple[Answer, dict[Modality, str]]:
+    """Ask the network about the images as they came and mended, one modality after the other.
+
+    Args:
+        distrusted: the modalities to be mended, each with its place in the answers' reliability.
+        ask: the network.
+
+    Returns:
+        The mean of the answers, weighed by the reliability of what was mended, to the power `POWER`, and for each
+        modality the means that is trusted most, where one is trusted more than the image as it came.
+    """
+    answer, chosen = ask(images), {}
+    for modality, place in distrusted.items():
+        attempts = {'': images, **{name: {**images, modality: mend(images[modality])}
+                                   for name, mend in MEANS[modality].items()}}
+        answers = {name: ask(attempt) if name else answer for name, attempt in attempts.items()}
+        best = max(answers, key=lambda name: answers[name].reliability[place])
+        answer = _mean(list(answers.values()), place, answers[best].reliability)
+        images = attempts[best]
+        if best:
+            chosen[modality] = best
+    return answer, chosen
+
+
+def _mean(answers: list[Answer], place: int, reliability: np.ndarray) -> Answer:
+    weights = [float(answer.reliability[place]) ** POWER for answer in answers]
+    total = sum(weights)
+    if total == 0:
+        return answers[0]
+    weighed = (weight / total * answer.probabilities for weight, answer in zip(weights, answers))
+    return Answer(sum(weighed), reliability)

@@ -28,7 +28,7 @@ class SegmenterConfig:
     Attributes:
         min_signal_quality: an image below it is not given to the network while another modality is usable, 0..1.
         restore: whether images of low learned reliability are mended before their labels are decided, see
-            `restoration`; the network then runs up to six times for a bundle. The reliability stays that of the image
+            `restoration`; the network then runs up to seven times for a bundle. The reliability stays that of the image
             as it came.
         output_height: of label map and confidence, pixels; 0 for the leading image's height.
         output_width: likewise; both or none are 0.
@@ -85,6 +85,7 @@ class Segmenter:
         self.preprocessing = _preprocessing_of(checkpoint, self.config)
         self.engine = Engine(checkpoint, device, precision)
         self._path = PATHS.get(self.engine.device.type, HostPath)(self.engine, self.preprocessing)
+        self._host_path = HostPath(self.engine, self.preprocessing)
         self._signal_quality = SignalQualityMonitor()
 
     def warm_up(self) -> None:
@@ -110,7 +111,7 @@ class Segmenter:
         reliability = decided.reliability
         mended: dict[Modality, str] = {}
         if self.config.restore:
-            decided, mended = self._restore(values, decided)
+            decided, mended = self._restore(values, reliability) or (decided, mended)
         size = (self.config.output_height, self.config.output_width)
         label_map, confidence = resize_decision(decided.label_map, decided.confidence,
                                                 size if all(size) else bundle.leading_image.size)
@@ -123,22 +124,19 @@ class Segmenter:
                                                 mended=mended.get(modality, ''))
                          for modality, slot in self._slots(bundle).items()})
 
-    def _restore(self, values: dict[Modality, np.ndarray], decided: Decided) -> tuple[Decided, dict[Modality, str]]:
-        """Decide again with what is mended, one image after the other; and by which means each was, where one was."""
+    def _restore(self, values: dict[Modality, np.ndarray], reliability: np.ndarray,
+                 ) -> tuple[Decided, dict[Modality, str]] | None:
+        """Decide again with what is mended, and which means are trusted most; None where nothing is distrusted."""
+        places = {modality: self.modalities.index(modality) for modality in values}
+        distrusted = {modality: place for modality, place in places.items()
+                      if reliability[place] < restoration.DISTRUSTED and restoration.MEANS[modality]}
+        if not distrusted:
+            return None
         height, width = self.preprocessing.height, self.preprocessing.width
-        values = {modality: resize(image, height, width, nearest=modality is Modality.DEPTH)
+        images = {modality: resize(image, height, width, nearest=modality is Modality.DEPTH)
                   for modality, image in values.items()}
-        mended = {}
-        for modality in values:
-            place = self.modalities.index(modality)
-            if decided.reliability[place] >= restoration.DISTRUSTED:
-                continue
-            least = decided.reliability[place] + restoration.LEAST_GAIN
-            for name, attempt in restoration.attempts(values, modality).items():
-                other = self._path.run(attempt)
-                if other.reliability[place] >= least:
-                    least, decided, values, mended[modality] = other.reliability[place], other, attempt, name
-        return decided, mended
+        answer, mended = restoration.restore(images, distrusted, self._host_path.ask)
+        return self._host_path.decide(answer), mended
 
     def _slots(self, bundle: ImageBundle) -> dict[Modality, BundleSlot]:
         missing = BundleSlot(Presence.MISSING, reason='not subscribed')

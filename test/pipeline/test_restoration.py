@@ -1,6 +1,7 @@
 """What mends an image, and that the segmenter does so where the reliability says that it helps."""
 import numpy as np
 import pytest
+import torch
 
 from rsgmamba_ros.data.corruptions import corrupt
 from rsgmamba_ros.data.synthetic_dataset import SyntheticDataset
@@ -56,6 +57,28 @@ def test_noise_of_depth_is_less_and_holes_stay(sample):
 @pytest.mark.parametrize('pixels', [np.zeros((6, 8, 3), np.uint8), np.full((6, 8, 3), 255, np.uint8)])
 def test_an_image_of_one_colour_can_be_stretched(pixels):
     assert restoration.stretch_tones(pixels).shape == pixels.shape
+
+
+def test_answers_are_weighed_by_the_square_of_the_reliability_of_what_was_mended():
+    images = {RGB: np.full((4, 4, 3), 100, np.uint8), DEPTH: np.ones((4, 4), np.float32)}
+    said = iter([(0.0, 0.3), (1.0, 0.6), (0.0, 0.0), (0.0, 0.0)])
+
+    def ask(given):
+        probability, reliability = next(said)
+        return restoration.Answer(torch.full((1, 2, 2), probability), np.array([reliability, 0.9]))
+
+    answer, chosen = restoration.restore(images, {RGB: 0}, ask)
+    assert chosen == {RGB: 'outliers'}
+    torch.testing.assert_close(answer.probabilities, torch.full((1, 2, 2), 0.6 ** 2 / (0.6 ** 2 + 0.3 ** 2)))
+    assert answer.reliability[0] == 0.6
+
+
+def test_where_nothing_is_trusted_at_all_the_image_counts_as_it_came():
+    images = {RGB: np.full((4, 4, 3), 100, np.uint8)}
+    said = iter([1.0, 0.0, 0.0, 0.0])
+    answer, chosen = restoration.restore(
+        images, {RGB: 0}, lambda given: restoration.Answer(torch.full((1, 2, 2), next(said)), np.zeros(2)))
+    assert not chosen and answer.probabilities.unique() == 1
 
 
 def bundle(rgb: np.ndarray, depth: np.ndarray) -> ImageBundle:

@@ -62,20 +62,23 @@ class TrainingSamples:
         label_map = window.cut(sample.label_map, blank=self.dataset.labels.ignore_index)
         arrays = _arrays(failed, window, self.config)
         if failures.alone and len(self.config.used) > 1:
-            arrays['available'] = _once_more_alone(arrays['available'][0], arrays['reliability'], rng)
+            arrays['available'] = _once_more_alone(
+                arrays['available'][0], arrays['reliability'], failures.alone, rng)
         return {'label_map': label_map.astype(np.int64), **arrays}
 
 
-def _once_more_alone(available: np.ndarray, reliability: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """What is available, (M,) -> that, and the most reliable one of it alone, (2, M); any of equals.
+def _once_more_alone(available: np.ndarray, reliability: np.ndarray, times: int,
+                     rng: np.random.Generator) -> np.ndarray:
+    """What is available, (M,) -> that, and `times` times the most reliable one of it alone; (1 + times, M).
 
-    A sensor that stands alone because the other one failed is the case to be good at; alone and spoilt at once it
-    teaches little and its large losses drown the rest.
+    Of equals one is drawn, and then another one as long as there is. A sensor that stands alone because the other one
+    failed is the case to be good at; alone and spoilt at once it teaches little and its large losses drown the rest.
     """
     best = reliability[available].max()
-    one = np.zeros_like(available)
-    one[rng.choice(np.flatnonzero(available & (reliability == best)))] = True
-    return np.stack([available, one])
+    order = rng.permutation(np.flatnonzero(available & (reliability == best)))
+    rows = np.zeros((times, len(available)), bool)
+    rows[np.arange(times), np.resize(order, times)] = True
+    return np.concatenate((available[None], rows))
 
 
 def restrict(failed: FailedSample, used: tuple[Modality, ...]) -> FailedSample:

@@ -49,6 +49,7 @@ class Phase:
         learns: `all`, or only the `reliability` head, with everything else as it is: no decoder runs, which is cheap.
         scales: smallest and largest enlargement, in place of the augmentation's.
         failures: in place of the training's.
+        restart: above 0, the learning rate begins anew here with this share of the training's, and falls from here on.
     """
 
     steps: int
@@ -58,8 +59,11 @@ class Phase:
     learns: str = 'all'
     scales: tuple[float, ...] = ()
     failures: FailureConfig | None = None
+    restart: float = 0.0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.restart <= 1:
+            raise ConfigError(f'restart is {self.restart}; it is a share, 0..1')
         if min(self.steps, self.batch_size) < 1:
             raise ConfigError(f'a phase has at least one step and one sample, got {self.steps} and {self.batch_size}')
         if self.height % STRIDE or self.width % STRIDE or min(self.height, self.width) < STRIDE:
@@ -154,23 +158,40 @@ class TrainingConfig:
         return sum(phase.steps for phase in self.phases)
 
     def progress_at(self, step: int) -> tuple[int, int]:
-        """How many steps before it teach the same, and how many in all: the rate falls over these.
+        """How many steps of the present fall of the learning rate lie before it, and how many there are in all.
 
         What only teaches the reliability has a rate of its own; it does not count for what comes after.
         """
+        falls = self._falls()
+        own = falls[self._index_at(step)][0]
         before, total, first = 0, 0, 0
-        own = self.phase_at(step).learns == 'reliability'
-        for phase in self.phases:
-            if (phase.learns == 'reliability') == own:
+        for phase, (fall, _) in zip(self.phases, falls):
+            if fall == own:
                 before += min(max(step - first, 0), phase.steps)
                 total += phase.steps
             first += phase.steps
         return before, total
 
+    def share_at(self, step: int) -> float:
+        """From which share of the learning rate the present fall began."""
+        return self._falls()[self._index_at(step)][1]
+
+    def _falls(self) -> list[tuple[int, float]]:
+        """For each phase which fall of the learning rate it belongs to, -1 for the reliability's, and its share."""
+        falls, fall, share = [], 0, 1.0
+        for phase in self.phases:
+            if phase.restart and phase.learns == 'all':
+                fall, share = fall + 1, phase.restart
+            falls.append((fall, share) if phase.learns == 'all' else (-1, phase.restart or 1.0))
+        return falls
+
     def phase_at(self, step: int) -> Phase:
         """The phase that a step belongs to."""
-        for phase in self.phases:
+        return self.phases[self._index_at(step)]
+
+    def _index_at(self, step: int) -> int:
+        for index, phase in enumerate(self.phases):
             if step < phase.steps:
-                return phase
+                return index
             step -= phase.steps
-        return self.phases[-1]
+        return len(self.phases) - 1

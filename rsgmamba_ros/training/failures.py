@@ -23,19 +23,22 @@ class FailureConfig:
         missing: probability that one modality is missing; each is as likely as the other, never both.
         corrupted: probability that the sample is corrupted.
         both: probability that a corrupted sample has both modalities corrupted.
-        alone: whether each sample is segmented once more from one modality alone, the one that did not fail if the
-            other did. Its images are encoded already, so this costs less than a sample that lacks a modality.
+        alone: how many times, 0 to 2, each sample is segmented once more from one modality alone: the one that did not
+            fail if the other did; else any, and at 2 each. Its images are encoded already, so this costs less than a
+            sample that lacks a modality.
     """
 
     missing: float = 0.25
     corrupted: float = 0.6
     both: float = 0.2
-    alone: bool = False
+    alone: int = 0
 
     def __post_init__(self) -> None:
         for name in ('missing', 'corrupted', 'both'):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f'{name} is {getattr(self, name)}; a probability lies in 0..1')
+        if self.alone not in (0, 1, 2):
+            raise ConfigError(f'alone is {self.alone}; a sample is seen 0, 1 or 2 times more')
 
     @property
     def clean_share(self) -> float:

@@ -37,7 +37,8 @@ def load_encoder(network: RSGMamba, source: Path | None) -> None:
 def load_start(network: RSGMamba, labels: LabelSpace, source: Path | None) -> None:
     """Start the whole network from a checkpoint; None leaves it as it is.
 
-    The classifier of other classes is left out, and a reliability head of another kind: they stay as initialised.
+    The classifier of other classes is left out, and a reliability head of another kind: they stay as initialised. Norms
+    that were common to both modalities are where private ones begin.
 
     Raises:
         CheckpointError: the file cannot be used, or is of a network of another shape; the message lists what differs.
@@ -51,7 +52,13 @@ def load_start(network: RSGMamba, labels: LabelSpace, source: Path | None) -> No
         tensors = _exchanged(tensors, own, 'decoder.classifier.')
     if _shapes(tensors, 'reliability_head.') != _shapes(own, 'reliability_head.'):
         tensors = _exchanged(tensors, own, 'reliability_head.')
-    load_strictly(network, tensors, str(source))
+    load_strictly(network, _with_private_norms(tensors, own), str(source))
+
+
+def _with_private_norms(tensors: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
+    common = {name: name.replace('.auxiliary_', '.') for name in own if name.startswith('encoder.')}
+    return tensors | {name: tensors[source] for name, source in common.items()
+                      if name not in tensors and source in tensors}
 
 
 def _exchanged(tensors: dict[str, Tensor], own: dict[str, Tensor], beginning: str) -> dict[str, Tensor]:

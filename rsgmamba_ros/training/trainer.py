@@ -103,7 +103,7 @@ class Trainer:
         done, steps = config.progress_at(step)
         factor = learning_rate_factor(done, steps=steps, warmup_steps=config.warmup_steps, power=config.power)
         for group in self.optimizer.param_groups:
-            group['lr'] = config.learning_rate * factor * group['rate']
+            group['lr'] = config.learning_rate * config.share_at(step) * factor * group['rate']
         dtype = torch.bfloat16 if config.precision == 'bfloat16' else torch.float32
         with torch.autocast(self.device.type, dtype, enabled=config.precision != 'float32'):
             parts = self._loss_parts(wrapped, batch)

@@ -18,12 +18,21 @@ def test_the_learning_rate_falls_over_the_phases_that_teach_the_same():
         (0, 18), (14, 18), (0, 7), (6, 7), (15, 18), (17, 18)]
 
 
+def test_the_learning_rate_begins_anew_where_a_phase_says_so():
+    first, second, last = Phase(4, 2, 32, 32), Phase(3, 2, 32, 32, restart=0.5), Phase(2, 2, 32, 32)
+    config = replace(CONFIG, phases=(first, first, second, Phase(2, 2, 32, 32, learns='reliability'), last))
+    assert [config.progress_at(step) for step in (0, 7, 8, 10, 11, 12, 13, 14)] == [
+        (0, 8), (7, 8), (0, 5), (2, 5), (0, 2), (1, 2), (3, 5), (4, 5)]
+    assert [config.share_at(step) for step in (0, 7, 8, 11, 13)] == [1.0, 1.0, 0.5, 1.0, 0.5]
+
+
 def test_a_network_without_gates_has_no_phase_that_teaches_reliability():
     with pytest.raises(ConfigError, match='sum estimates no reliability'):
         replace(CONFIG, fusion='sum')
 
 
-@pytest.mark.parametrize('wrong, message', [({'learns': 'gates'}, 'learns'), ({'scales': (1.0,)}, 'scales')])
+@pytest.mark.parametrize('wrong, message', [({'learns': 'gates'}, 'learns'), ({'scales': (1.0,)}, 'scales'),
+                                            ({'restart': 2.0}, 'restart')])
 def test_a_phase_that_makes_no_sense_is_refused(wrong, message):
     with pytest.raises(ConfigError, match=message):
         Phase(1, 1, 32, 32, **wrong)

@@ -67,3 +67,15 @@ def test_a_reliability_head_of_another_kind_begins_anew(tmp_path):
     load_start(network, labels, path)
     assert torch.equal(network.decoder.classifier.weight, before.decoder.classifier.weight)
     assert torch.equal(network.reliability_head.output[0].weight, own)
+
+
+def test_private_norms_begin_as_the_common_ones_of_a_checkpoint(tmp_path):
+    labels = LabelSpace(('a', 'b'))
+    common, private = create_network('lite', classes=2, private_norms=False), create_network('lite', classes=2)
+    common.encoder.stem.scale.data.uniform_(1, 2)
+    path = tmp_path / 'common.safetensors'
+    save_checkpoint(path, Checkpoint(network=common, labels=labels, auxiliary=Modality.DEPTH, preprocessing={},
+                                     calibration={}, info={}), dtype=torch.float32)
+    load_start(private, labels, path)
+    assert torch.equal(private.encoder.stem.scale, common.encoder.stem.scale)
+    assert torch.equal(private.encoder.stem.auxiliary_scale, common.encoder.stem.scale)

@@ -104,7 +104,7 @@ def test_batches_do_not_depend_on_workers_and_processes_share_them_out(tmp_path)
 
 
 def test_every_sample_is_seen_once_more_from_one_modality_alone():
-    batch = next(training_batches(Squares(), replace(CONFIG, failures=FailureConfig(0.0, 0.5, alone=True)),
+    batch = next(training_batches(Squares(), replace(CONFIG, failures=FailureConfig(0.0, 0.5, alone=1)),
                                   first_step=0))
     assert batch.rows.tolist() == [0, 0, 1, 1] and len(batch.images) == 2
     assert batch.available[::2].all() and (batch.available[1::2].sum(1) == 1).all()
@@ -112,12 +112,22 @@ def test_every_sample_is_seen_once_more_from_one_modality_alone():
 
 
 def test_alone_is_the_modality_that_did_not_fail():
-    batches = training_batches(Squares(), replace(CONFIG, failures=FailureConfig(0.0, 1.0, both=0.0, alone=True)),
+    batches = training_batches(Squares(), replace(CONFIG, failures=FailureConfig(0.0, 1.0, both=0.0, alone=1)),
                                first_step=0)
     for batch in batches:
         reliability, alone = batch.targets.reliability[1::2], batch.available[1::2]
         assert torch.equal(reliability[alone], reliability.max(1).values)
     assert (reliability.min() < 1).all()
+
+
+def test_a_sample_may_be_seen_from_each_modality_alone():
+    failures = [FailureConfig(0.0, share, both=0.0, alone=2) for share in (0.0, 1.0)]
+    sound, spoilt = (next(training_batches(Squares(), replace(CONFIG, failures=failure), first_step=0))
+                     for failure in failures)
+    assert sound.rows.tolist() == [0, 0, 0, 1, 1, 1] and sound.available[::3].all()
+    assert (sound.available[1::3] ^ sound.available[2::3]).all()
+    # Of a spoilt pair only the modality that did not fail, twice.
+    assert torch.equal(spoilt.available[1::3], spoilt.available[2::3]) and (spoilt.available[1::3].sum(1) == 1).all()
 
 
 def test_a_phase_may_have_failures_of_its_own():
@@ -128,7 +138,7 @@ def test_a_phase_may_have_failures_of_its_own():
 
 
 def test_a_network_of_one_modality_sees_no_sample_twice():
-    batch = next(training_batches(Squares(), replace(CONFIG, fusion='x_only', failures=FailureConfig(alone=True)),
+    batch = next(training_batches(Squares(), replace(CONFIG, fusion='x_only', failures=FailureConfig(alone=1)),
                                   first_step=0))
     assert batch.available.tolist() == [[False, True]] * 2
 

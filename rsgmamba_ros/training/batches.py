@@ -62,23 +62,26 @@ class TrainingSamples:
         label_map = window.cut(sample.label_map, blank=self.dataset.labels.ignore_index)
         arrays = _arrays(failed, window, self.config)
         if failures.alone and len(self.config.used) > 1:
-            arrays['available'] = _once_more_alone(
-                arrays['available'][0], arrays['reliability'], failures.alone, rng)
+            arrays['available'] = _with_alone(arrays['available'][0], arrays['reliability'], failures, rng)
         return {'label_map': label_map.astype(np.int64), **arrays}
 
 
-def _once_more_alone(available: np.ndarray, reliability: np.ndarray, times: int,
-                     rng: np.random.Generator) -> np.ndarray:
-    """What is available, (M,) -> that, and `times` times the most reliable one of it alone; (1 + times, M).
+def _with_alone(available: np.ndarray, reliability: np.ndarray, failures: FailureConfig,
+                rng: np.random.Generator) -> np.ndarray:
+    """What is available, (M,) -> that, and `alone` times the most reliable one of it alone; (1 + alone, M).
 
     Of equals one is drawn, and then another one as long as there is. A sensor that stands alone because the other one
     failed is the case to be good at; alone and spoilt at once it teaches little and its large losses drown the rest.
+    Where all are sound the first row may be one of those, too, see `FailureConfig.apart`.
     """
     best = reliability[available].max()
     order = rng.permutation(np.flatnonzero(available & (reliability == best)))
-    rows = np.zeros((times, len(available)), bool)
-    rows[np.arange(times), np.resize(order, times)] = True
-    return np.concatenate((available[None], rows))
+    rows = np.zeros((1 + failures.alone, len(available)), bool)
+    rows[np.arange(len(rows)), np.resize(order, len(rows))] = True
+    sound = available.all() and reliability.min() >= 1
+    if not (sound and rng.random() < failures.apart):
+        rows = np.concatenate((available[None], rows[:-1]))
+    return rows
 
 
 def restrict(failed: FailedSample, used: tuple[Modality, ...]) -> FailedSample:

@@ -26,19 +26,25 @@ class FailureConfig:
         alone: how many times, 0 to 2, each sample is segmented once more from one modality alone: the one that did not
             fail if the other did; else any, and at 2 each. Its images are encoded already, so this costs less than a
             sample that lacks a modality.
+        apart: probability that a sample of which no sensor fails is segmented from each modality alone only, not from
+            both. What each has learned alone serves both together at once; the other way round it does not, because
+            what the one shows the other need not learn to see.
     """
 
     missing: float = 0.25
     corrupted: float = 0.6
     both: float = 0.2
     alone: int = 0
+    apart: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ('missing', 'corrupted', 'both'):
+        for name in ('missing', 'corrupted', 'both', 'apart'):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f'{name} is {getattr(self, name)}; a probability lies in 0..1')
         if self.alone not in (0, 1, 2):
             raise ConfigError(f'alone is {self.alone}; a sample is seen 0, 1 or 2 times more')
+        if self.apart and not self.alone:
+            raise ConfigError(f'apart is {self.apart}, which needs alone: 1 or 2')
 
     @property
     def clean_share(self) -> float:

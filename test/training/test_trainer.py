@@ -130,6 +130,14 @@ def test_a_sample_may_be_seen_from_each_modality_alone():
     assert torch.equal(spoilt.available[1::3], spoilt.available[2::3]) and (spoilt.available[1::3].sum(1) == 1).all()
 
 
+def test_sound_pairs_may_be_seen_from_each_modality_alone_only():
+    failures = [FailureConfig(0.0, share, both=0.0, alone=1, apart=1.0) for share in (0.0, 1.0)]
+    sound, spoilt = (next(training_batches(Squares(), replace(CONFIG, failures=failure), first_step=0))
+                     for failure in failures)
+    assert sound.rows.tolist() == [0, 0, 1, 1] and (sound.available[::2] ^ sound.available[1::2]).all()
+    assert spoilt.available[::2].all() and (spoilt.available[1::2].sum(1) == 1).all()
+
+
 def test_a_phase_may_have_failures_of_its_own():
     sound, spoilt = FailureConfig(0.0, 0.0), FailureConfig(0.0, 1.0, both=1.0)
     config = replace(CONFIG, phases=(Phase(1, 8, 32, 32, failures=sound), Phase(1, 8, 32, 32)), failures=spoilt)

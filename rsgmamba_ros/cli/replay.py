@@ -4,6 +4,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 import signal
 import sys
@@ -39,6 +40,8 @@ def add_arguments(parser: ArgumentParser) -> None:
                         '"depth:missing@10-13 rgb:gaussian:3@20-25 depth:delay:0.08@30- depth:clock:+0.2@40-"')
     parser.add_argument('--seed', type=int, default=0, help='of the faults (default: %(default)s)')
     parser.add_argument('--params-file', type=Path, help="the node's parameter file (ROS 2 YAML)")
+    parser.add_argument('--restore', action='store_true', help='mend images of low reliability first, as the node does '
+                        'with the parameter restore')
     parser.add_argument('--device', default='auto', help='torch device (default: %(default)s)')
     parser.add_argument('--precision', default='auto', help='arithmetic of the network (default: %(default)s)')
     parser.add_argument('--threads', type=int, default=0, help="of the network on the CPU; 0 for torch's own choice")
@@ -67,6 +70,7 @@ def _options(arguments: Namespace) -> ReplayOptions:
     topics = {Modality.RGB: arguments.rgb_topic, LABELS: arguments.labels_topic}
     topics |= {modality: arguments.aux_topic for modality in AUXILIARY_MODALITIES}
     config = load_replay_config(arguments.params_file) if arguments.params_file else ReplayConfig()
+    config = replace(config, restore=config.restore or arguments.restore)
     return ReplayOptions(
         bag=arguments.bag, out=arguments.out, checkpoint=checkpoint, auxiliary=auxiliary, topics=topics,
         labels_folder=arguments.labels_dir, label_tolerance_s=arguments.label_tolerance_s, faults=arguments.inject,

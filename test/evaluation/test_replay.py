@@ -329,6 +329,15 @@ def test_a_bad_argument_is_one_line_and_status_1(bag, checkpoint, tmp_path, caps
     assert not (tmp_path / 'out' / 'summary.json').exists()
 
 
+def test_restore_mends_spoilt_images_before_they_are_labelled(bag, tmp_path):
+    command = ['replay', str(bag), '--checkpoint', 'nano_synthetic_depth', '--inject', 'rgb:impulse:5@0-0.5']
+    for name, flags in (('plain', []), ('restored', ['--restore'])):
+        assert main([*command, '--no-results-bag', '--out', str(tmp_path / name), *flags]) == 0
+    plain, restored = (bundles(tmp_path / name) for name in ('plain', 'restored'))
+    assert 'restored_' not in json.dumps(plain)
+    assert 'restored_' in json.dumps(restored)
+
+
 def test_a_full_disk_ends_the_replay_and_what_was_written_is_readable(bag, checkpoint, tmp_path):
     free = iter([10**9] + [10**7] * 100)
     usage = patch.object(bag_writer.shutil, 'disk_usage', lambda path: type('Usage', (), {'free': next(free)}))

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from rsgmamba_ros.data.samples import Dataset, draw_window, vary, Window
 from rsgmamba_ros.pipeline.preprocessing import network_input
 from rsgmamba_ros.training.config import TrainingConfig
-from rsgmamba_ros.training.failures import FailedSample, inflict
+from rsgmamba_ros.training.failures import FailedSample, FailureConfig, inflict
 from rsgmamba_ros.training.loss import Targets
 from rsgmamba_ros.vocabulary.images import Modality
 

@@ -12,6 +12,8 @@ import os
 import subprocess
 import sys
 
+#: In place of a number of threads: those that the node takes, fewer while others compute.
+SHARING = -1
 #: By row: the variables of the process, and the threads of torch (0: its own choice).
 ROWS: dict[str, tuple[dict[str, str], int]] = {
     'default': ({}, 0),
@@ -19,6 +21,7 @@ ROWS: dict[str, tuple[dict[str, str], int]] = {
     'GOMP_SPINCOUNT=3000': ({'GOMP_SPINCOUNT': '3000'}, 0),
     'OMP_WAIT_POLICY=PASSIVE': ({'OMP_WAIT_POLICY': 'PASSIVE'}, 0),
     'one thread': ({}, 1),
+    'the node': ({}, SHARING),
 }
 _BUSY = 'import numpy\nwhile True: numpy.ones(100000).sum()'
 _MEASURED = '''
@@ -26,25 +29,30 @@ import statistics, sys, time
 import numpy as np
 import torch
 from rsgmamba_ros.network.shipped import checkpoint_path
+from rsgmamba_ros.ops.cpu_sharing import CpuSharing
 from rsgmamba_ros.pipeline.segmenter import Segmenter
 from rsgmamba_ros.vocabulary.images import BundleSlot, ImageBundle, Modality, Presence, StampedImage
 
 threads, seconds, name = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3]
-if threads:
+if threads > 0:
     torch.set_num_threads(threads)
+sharing = CpuSharing() if threads < 0 else None
 segmenter = Segmenter(checkpoint_path(name, Modality.DEPTH), device='cpu')
 segmenter.warm_up()
 rng = np.random.default_rng(0)
 rgb = rng.integers(0, 255, (240, 320, 3), dtype=np.uint8)
 depth = rng.integers(1000, 5000, (240, 320), dtype=np.uint16)
-times, end = [], time.monotonic() + seconds
+times, end, stamp = [], time.monotonic() + seconds + 2, 0
 while time.monotonic() < end or len(times) < 5:
-    stamp = (len(times) + 1) * 33_000_000
+    if sharing is not None:
+        sharing.update()
+    stamp += 33_000_000
     slots = {modality: BundleSlot(Presence.PRESENT, StampedImage(modality, stamp, stamp, pixels, encoding), 0.0, 0.0)
              for modality, pixels, encoding in ((Modality.RGB, rgb, 'rgb8'), (Modality.DEPTH, depth, '16UC1'))}
     start = time.perf_counter()
     segmenter.segment(ImageBundle(Modality.RGB, slots, stamp))
-    times.append(time.perf_counter() - start)
+    if time.monotonic() > end - seconds:  # the node has looked at the load by then
+        times.append(time.perf_counter() - start)
 print(1e3 * statistics.median(times))
 '''
 

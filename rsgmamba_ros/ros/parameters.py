@@ -62,8 +62,8 @@ PARAMETERS: Mapping[str, NodeParameter] = {
     'device': NodeParameter('auto', 'torch device: cpu, cuda, cuda:1, ...; auto takes CUDA if there is one'),
     'precision': NodeParameter('auto', "arithmetic of the network; auto chooses by the device",
                                choices=('auto', 'float32', 'bfloat16', 'float16')),
-    'threads': NodeParameter(0, "CPU threads that the network computes with; 0 for torch's own choice; 1 where other "
-                                'programs keep the cores busy', limits=(0, 64)),
+    'threads': NodeParameter(0, "CPU threads that the network computes with; 0 for torch's own choice, and fewer while "
+                                'other programs keep the cores busy', limits=(0, 64)),
     'queue_size': NodeParameter(1, 'bundles that may wait while the network is busy; the oldest is dropped and '
                                    'counted', limits=(1, 100)),
     'input_qos': NodeParameter('sensor_data', 'sensor_data (best effort) matches every publisher; reliable loses no '

@@ -16,6 +16,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 
 from rsgmamba_ros.network.shipped import checkpoint_path
+from rsgmamba_ros.ops.cpu_sharing import CpuSharing
 from rsgmamba_ros.ops.cpu_threads import use_threads
 from rsgmamba_ros.pipeline.segmenter import Segmenter, SegmenterConfig
 from rsgmamba_ros.pipeline.synchroniser import Synchroniser
@@ -62,6 +63,7 @@ class SegmentationNode(LifecycleNode):
         self._results: ResultPublishers | None = None
         self._intake: Intake | None = None
         self._thread: InferenceThread | None = None
+        self._sharing: CpuSharing | None = None
         self._live: dict[str, Any] = {}
 
     def start(self) -> None:
@@ -87,6 +89,7 @@ class SegmentationNode(LifecycleNode):
                                        period_s=values['diagnostics_period_s'])
         self._results = ResultPublishers(self, self._segmenter.labels)
         engine = self._segmenter.engine
+        self._sharing = CpuSharing() if engine.device.type == 'cpu' and not values['threads'] else None
         self.get_logger().info(f'configured: rgb and {self._segmenter.auxiliary}, {len(self._segmenter.labels)} '
                                f'classes, {engine.device}, {engine.dtype}')
         return super().on_configure(state)
@@ -161,6 +164,9 @@ class SegmentationNode(LifecycleNode):
     def _segment(self, bundle: ImageBundle) -> None:
         """Run the network and publish, on the inference thread."""
         try:
+            if self._sharing is not None and self._sharing.update():
+                self.get_logger().info(f'the network computes with {self._sharing.threads} of {self._sharing.wanted} '
+                                       'threads, as other programs use the cores', throttle_duration_sec=10.0)
             segmentation = self._segmenter.segment(bundle)
             now_ns = self.get_clock().now().nanoseconds
             self._results.publish(segmentation, bundle, now_ns=now_ns,

@@ -13,7 +13,8 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 import torch
 
-from rsgmamba_ros.ros import qos
+from rsgmamba_ros.ops.cpu_sharing import CpuSharing
+from rsgmamba_ros.ros import qos, segmentation_node
 from rsgmamba_ros.ros.conversions import image_message, stamp_message
 from rsgmamba_ros.ros.segmentation_node import SegmentationNode
 
@@ -117,6 +118,27 @@ def test_the_number_of_threads_is_taken_when_the_node_is_configured(bench):
         assert torch.get_num_threads() == before
         assert one.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
         assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_cores_that_others_use_are_left_to_them_and_it_is_said(bench, capfd, monkeypatch):
+    seconds = iter(range(10_000))  # at every look another second has passed, in which others used both cores
+    monkeypatch.setattr(segmentation_node, 'CpuSharing', lambda: CpuSharing(
+        wanted=2, read=lambda: (float(next(seconds)) * 64, 0.0), clock=lambda: float(next(seconds))))
+    before = torch.get_num_threads()
+    try:
+        one = bench()
+        one.start()
+        rgb = one.matched(one.peer.create_publisher(Image, 'rgb/image', qos.SENSOR_DATA))
+        err = []
+
+        def is_told():
+            rgb.publish(image_message(RGB, 'rgb8', stamp_ns=time.time_ns(), frame_id=''))
+            err.append(capfd.readouterr().err)
+            return 'computes with 1 of 2 threads' in ''.join(err)
+
+        one.wait_until(is_told)
     finally:
         torch.set_num_threads(before)
 

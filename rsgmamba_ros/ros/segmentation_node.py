@@ -166,7 +166,7 @@ class SegmentationNode(LifecycleNode):
         try:
             if self._sharing is not None and self._sharing.update():
                 self.get_logger().info(f'the network computes with {self._sharing.threads} of {self._sharing.wanted} '
-                                       'threads, as other programs use the cores', throttle_duration_sec=10.0)
+                                       'threads, the cores that other programs leave free', throttle_duration_sec=10.0)
             segmentation = self._segmenter.segment(bundle)
             now_ns = self.get_clock().now().nanoseconds
             self._results.publish(segmentation, bundle, now_ns=now_ns,

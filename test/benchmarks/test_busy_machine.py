@@ -8,7 +8,8 @@ def benchmark(load_benchmark):
     return load_benchmark('busy_machine')
 
 
-def test_a_row_is_measured_and_the_busy_processes_end(benchmark):
-    figure = benchmark.measure('one thread', beside=1, seconds=0.1, checkpoint='nano_synthetic_depth')
+@pytest.mark.parametrize('row', ['one thread', 'the node'])
+def test_a_row_is_measured_and_the_busy_processes_end(benchmark, row):
+    figure = benchmark.measure(row, beside=1, seconds=0.1, checkpoint='nano_synthetic_depth')
     assert figure > 0
     assert not [child for child in psutil.Process().children() if 'numpy.ones' in ' '.join(child.cmdline())]

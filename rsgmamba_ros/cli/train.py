@@ -5,7 +5,7 @@ import argparse
 from pathlib import Path
 
 from rsgmamba_ros.training.datasets import open_datasets
-from rsgmamba_ros.training.trainer import Trainer, TrainingConfig
+from rsgmamba_ros.training.trainer import CHECKPOINT, train_network, TrainingConfig
 from rsgmamba_ros.vocabulary.config_file import load_config
 
 
@@ -20,7 +20,6 @@ def run(arguments: argparse.Namespace) -> None:
     """Train."""
     config = load_config(arguments.config, TrainingConfig)
     folder = arguments.out or Path('out') / arguments.config.stem
-    trainer = Trainer(config, *open_datasets(config), folder)
-    trainer.run()
+    trainer = train_network(config, *open_datasets(config), folder)
     if trainer.processes.is_first:
-        print(folder / 'checkpoint.safetensors')
+        print(folder / CHECKPOINT)

@@ -1,7 +1,7 @@
 """What a training is made of: one YAML file, read into these dataclasses."""
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,9 @@ class TrainingConfig:
         preset: name in `network.presets.PRESETS`.
         fusion: key of `network.fusion.FUSIONS`: what this package is about, or one of its rivals.
         network: fields of the preset's configuration to replace.
+        teachers: fusions of one modality; a network of each is trained first, as this configuration says, and then
+            teaches this one what its sensor alone can tell, weighed by `loss.distillation`. Tells nothing to networks
+            of one modality, and nothing without `failures.alone` or `failures.missing`.
         learning_rate: its peak.
         ema_decay: of the averaged weights, which are the ones that are kept.
         precision: of the forward pass: `float32` or `bfloat16`.
@@ -107,6 +110,7 @@ class TrainingConfig:
     preset: str = 'nano'
     fusion: str = 'rsgmb'
     network: dict[str, Any] = field(default_factory=dict)
+    teachers: tuple[str, ...] = ()
     preprocessing: PreprocessingConfig = field(default_factory=PreprocessingConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     failures: FailureConfig = field(default_factory=FailureConfig)
@@ -141,6 +145,9 @@ class TrainingConfig:
             raise ConfigError('phases is empty; a training has at least one')
         if not FUSIONS[self.fusion].gated and any(phase.learns == 'reliability' for phase in self.phases):
             raise ConfigError(f'{self.fusion} estimates no reliability; leave out the phases that teach it')
+        alone = [name for name, kind in FUSIONS.items() if len(kind.modalities) == 1]
+        if not set(self.teachers) <= set(alone):
+            raise ConfigError(f'teachers are {list(self.teachers)}; expected some of {alone}')
         if self.precision not in ('float32', 'bfloat16'):
             raise ConfigError(f"precision is {self.precision!r}; train in 'float32' or 'bfloat16'")
         if not 0 <= self.ema_decay < 1:
@@ -151,6 +158,16 @@ class TrainingConfig:
         """The modalities that the network looks at: both, or one for the rivals that have only that."""
         modalities = (Modality.RGB, self.auxiliary)
         return tuple(modalities[index] for index in FUSIONS[self.fusion].modalities)
+
+    def for_fusion(self, name: str) -> TrainingConfig:
+        """The same training for a network that fuses in another way: without what it has no use for.
+
+        What only teaches the reliability is left out for networks without gates, what teachers tell for networks of
+        one modality, which might be taught by themselves.
+        """
+        kind = FUSIONS[name]
+        phases = self.phases if kind.gated else tuple(phase for phase in self.phases if phase.learns == 'all')
+        return replace(self, fusion=name, phases=phases, teachers=self.teachers if len(kind.modalities) > 1 else ())
 
     @property
     def steps(self) -> int:

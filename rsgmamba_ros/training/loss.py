@@ -1,10 +1,11 @@
-"""What is minimised: cross entropy of the labels, what a sound pair says of the same image as a target for one sensor
-alone, and reliability tied to what was done to a modality.
+"""What is minimised: cross entropy of the labels, the distance from what teachers say, and reliability tied to what was
+done to a modality.
 
 B batch, M modality, K class, H, W.
 """
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -29,14 +30,14 @@ class LossConfig:
     Attributes:
         reliability: of the scalar reliability, binary cross entropy with a soft target.
         reliability_map: of the per-pixel reliability of the stages, likewise.
-        distillation: of how far one sensor alone is from what both sensors, when they are sound, say of the same image:
-            the divergence of Kullback and Leibler, of every fourth pixel. Tells nothing without `failures.alone`.
+        distillation: of the distance from what the `teachers` say, see `TrainingConfig`: the divergence of Kullback and
+            Leibler, of every fourth pixel in each direction.
         class_weights: one factor a class, empty for 1 each.
     """
 
     reliability: float = 0.3
     reliability_map: float = 0.1
-    distillation: float = 0.0
+    distillation: float = 2.0
     class_weights: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
@@ -60,6 +61,19 @@ class Targets:
 
 
 @dataclass(frozen=True)
+class Lesson:
+    """What a teacher says of some bundles of a batch.
+
+    Attributes:
+        places: of the bundles in the batch, (N,) int64.
+        log_probabilities: see `sparse_log_probabilities`.
+    """
+
+    places: Tensor
+    log_probabilities: Tensor
+
+
+@dataclass(frozen=True)
 class LossParts:
     """Sums over a batch and what to divide them by, so that several processes can share the divisors.
 
@@ -72,13 +86,13 @@ class LossParts:
     counts: Tensor
 
 
-def loss_parts(output: NetworkOutput, targets: Targets, available: Tensor, rows: Tensor, *,
+def loss_parts(output: NetworkOutput, targets: Targets, available: Tensor, *, lessons: Sequence[Lesson] = (),
                class_weights: Tensor | None, ignore_index: int) -> LossParts:
-    """The parts of the loss over one batch, before division and weighting; `rows` as `RSGMamba.forward` takes them."""
+    """The parts of the loss over one batch, before division and weighting."""
     labels, pixels = _label_loss(output.logits, targets.label_map, class_weights, ignore_index)
     reliability = _reliability_loss(output.reliability_logits, targets, available)
     maps, cells = _map_loss(output.reliability_maps, targets.reliability_map, available)
-    distilled, taught = _distillation_loss(output.logits, taught_alone(targets, available, rows))
+    distilled, taught = _distillation_loss(output.logits, lessons)
     return LossParts(torch.stack([labels, reliability, maps, distilled]),
                      torch.stack([pixels, available.sum().to(pixels.dtype), cells, taught]))
 
@@ -90,21 +104,18 @@ def reliability_parts(logits: Tensor, targets: Targets, available: Tensor) -> Lo
                      torch.stack([nothing, available.sum().to(logits.dtype), nothing, nothing]))
 
 
-def taught_alone(targets: Targets, available: Tensor, rows: Tensor) -> list[tuple[int, int]]:
-    """Places in the batch of bundles that lack a modality, each with that of a sound pair of the same images."""
-    whole = (available.all(1) & (targets.reliability >= 1).all(1)).tolist()
-    teachers = {row: place for place, row in enumerate(rows.tolist()) if whole[place]}
-    lacking = (~available.all(1)).tolist()
-    return [(place, teachers[row]) for place, row in enumerate(rows.tolist()) if lacking[place] and row in teachers]
+def sparse_log_probabilities(logits: Tensor) -> Tensor:
+    """Logits (N, K, H, W) -> log-probabilities of every fourth pixel in each direction, float32."""
+    return logits[:, :, ::DISTILLED_STRIDE, ::DISTILLED_STRIDE].float().log_softmax(1)
 
 
-def _distillation_loss(logits: Tensor, pairs: list[tuple[int, int]]) -> tuple[Tensor, Tensor]:
-    if not pairs:
-        return logits.new_zeros((), dtype=torch.float32), logits.new_zeros((), dtype=torch.float32)
-    few = logits[:, :, ::DISTILLED_STRIDE, ::DISTILLED_STRIDE].float().log_softmax(1)
-    learners, teachers = (few[list(places)] for places in zip(*pairs))
-    total = functional.kl_div(learners, teachers.detach(), log_target=True, reduction='sum')
-    return total, total.new_tensor(float(learners[:, 0].numel()))
+def _distillation_loss(logits: Tensor, lessons: Sequence[Lesson]) -> tuple[Tensor, Tensor]:
+    total, pixels = logits.new_zeros((), dtype=torch.float32), logits.new_zeros((), dtype=torch.float32)
+    for lesson in lessons:
+        own = sparse_log_probabilities(logits[lesson.places])
+        total = total + functional.kl_div(own, lesson.log_probabilities, log_target=True, reduction='sum')
+        pixels = pixels + own[:, 0].numel()
+    return total, pixels
 
 
 def _reliability_loss(logits: Tensor, targets: Targets, available: Tensor) -> Tensor:

@@ -10,11 +10,10 @@ from rsgmamba_ros.data.samples import Dataset
 from rsgmamba_ros.evaluation.protocols import conditions_of
 from rsgmamba_ros.evaluation.scoring import score_conditions, summarise
 from rsgmamba_ros.network.checkpoint import load_checkpoint
-from rsgmamba_ros.network.fusion import FUSIONS
 from rsgmamba_ros.pipeline.segmenter import Segmenter, SegmenterConfig
 from rsgmamba_ros.training.config import TrainingConfig
 from rsgmamba_ros.training.failures import FailureConfig
-from rsgmamba_ros.training.trainer import Trainer
+from rsgmamba_ros.training.trainer import CHECKPOINT, train_network
 
 #: Training as others publish it: every sample is clean and whole.
 NO_FAILURES = FailureConfig(missing=0.0, corrupted=0.0)
@@ -45,12 +44,12 @@ class Rival:
 
     def config(self, base: TrainingConfig) -> TrainingConfig:
         """This rival's training, equal to `base` in everything else."""
-        # What only teaches the reliability touches nothing that a rival has.
-        phases = base.phases if FUSIONS[self.fusion].gated else tuple(p for p in base.phases if p.learns == 'all')
+        config = base.for_fusion(self.fusion)
         if self.with_failures:
-            return replace(base, fusion=self.fusion, phases=phases)
-        return replace(base, fusion=self.fusion, phases=tuple(replace(phase, failures=None) for phase in phases),
-                       failures=NO_FAILURES)
+            return config
+        # As published no network sees one sensor alone, so there is nothing to teach.
+        return replace(config, phases=tuple(replace(phase, failures=None) for phase in config.phases),
+                       failures=NO_FAILURES, teachers=())
 
 
 #: What the gates add is told from what the augmentation adds by training each two-modality rival twice.
@@ -81,9 +80,9 @@ def train_and_score(name: str, base: TrainingConfig, training: Dataset, validati
     """
     rival = RIVALS[name]
     own = folder / (rival.trained_as or name)
-    checkpoint = own / 'checkpoint.safetensors'
+    checkpoint = own / CHECKPOINT
     if not checkpoint.exists():
-        Trainer(rival.config(base), training, validation, own).run()
+        train_network(rival.config(base), training, validation, own, teachers=folder)
     path = own / ('scores_restoring.json' if rival.restores else 'scores.json')
     scored = json.loads(path.read_text()) if path.exists() else {}
     if scored.get('limit') != limit:

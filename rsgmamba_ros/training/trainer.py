@@ -23,9 +23,13 @@ from rsgmamba_ros.training.distributed import join_processes
 from rsgmamba_ros.training.initial_weights import freeze, load_encoder, load_start
 from rsgmamba_ros.training.loss import loss_parts, LossParts, reliability_parts, total_loss
 from rsgmamba_ros.training.schedule import learning_rate_factor, parameter_groups
+from rsgmamba_ros.training.teachers import load_teachers
 from rsgmamba_ros.training.training_log import TrainingLog
 from rsgmamba_ros.training.validation import reliability_logits, validate
 from rsgmamba_ros.vocabulary.errors import CheckpointError
+
+#: What a training leaves in its folder.
+CHECKPOINT = 'checkpoint.safetensors'
 
 
 class Trainer:
@@ -33,12 +37,15 @@ class Trainer:
 
     Args:
         folder: for the state, the logs and the checkpoint. A state that is there is resumed.
+        teachers: folder that holds one with a checkpoint for each of `config.teachers`; by default `folder`.
 
     Raises:
-        CheckpointError: the folder holds the state of a training with another configuration.
+        CheckpointError: the folder holds the state of a training with another configuration, or a teacher's checkpoint
+            is missing or cannot be used.
     """
 
-    def __init__(self, config: TrainingConfig, dataset: Dataset, validation: Dataset, folder: Path):
+    def __init__(self, config: TrainingConfig, dataset: Dataset, validation: Dataset, folder: Path, *,
+                 teachers: Path | None = None):
         self.config, self.dataset, self.validation, self.folder = config, dataset, validation, Path(folder)
         if config.threads:
             torch.set_num_threads(config.threads)
@@ -52,6 +59,8 @@ class Trainer:
             forget_clean_images(self.network)
         self.network.to(self.device)
         freeze(self.network, config.frozen)
+        places = ((teachers or self.folder) / name / CHECKPOINT for name in config.teachers)
+        self.teachers = load_teachers(places, dataset.labels, self.device)
         self.average = AveragedNetwork(self.network, decay=config.ema_decay)
         groups = parameter_groups(self.network, weight_decay=config.weight_decay,
                                   encoder_rate=config.encoder_rate)
@@ -124,8 +133,8 @@ class Trainer:
             logits = wrapped(batch.images, batch.available, batch.rows, judge_only=True)
             return reliability_parts(logits, batch.targets, batch.available)
         output = wrapped(batch.images, batch.available, batch.rows)
-        return loss_parts(output, batch.targets, batch.available, batch.rows, class_weights=self.class_weights,
-                          ignore_index=self.dataset.labels.ignore_index)
+        return loss_parts(output, batch.targets, batch.available, lessons=self.teachers.lessons(batch),
+                          class_weights=self.class_weights, ignore_index=self.dataset.labels.ignore_index)
 
     def _report(self, figures: dict[str, Tensor], bar: tqdm) -> None:
         if not self.processes.is_first:
@@ -177,9 +186,29 @@ class Trainer:
                 'trained_s': round(self.trained_s), 'validation': scores}
         checkpoint = Checkpoint(network=network, labels=self.dataset.labels, auxiliary=self.config.auxiliary,
                                 preprocessing=asdict(self.config.preprocessing), calibration=calibration, info=info)
-        save_checkpoint(self.folder / 'checkpoint.safetensors', checkpoint, dtype=torch.float16)
+        save_checkpoint(self.folder / CHECKPOINT, checkpoint, dtype=torch.float16)
         self.log.draw_curves()
         self.log.close()
+
+
+def train_network(config: TrainingConfig, dataset: Dataset, validation: Dataset, folder: Path, *,
+                  teachers: Path | None = None) -> Trainer:
+    """Train a network, and before it those of its teachers that are not trained yet; what was stopped goes on.
+
+    Args:
+        folder: see `Trainer`.
+        teachers: likewise; a teacher that is not trained yet is trained there, in a folder of its name.
+
+    Returns:
+        The trainer of the network, which is done.
+    """
+    for name in config.teachers:
+        own = (teachers or folder) / name
+        if not (own / CHECKPOINT).exists():
+            Trainer(config.for_fusion(name), dataset, validation, own).run()
+    trainer = Trainer(config, dataset, validation, folder, teachers=teachers)
+    trainer.run()
+    return trainer
 
 
 #: What may change between a training and its resumption.

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from rsgmamba_ros.network.rsgmamba import NetworkOutput
-from rsgmamba_ros.training.loss import loss_parts, LossConfig, TARGET_OF_SEVERITY, Targets, total_loss
+from rsgmamba_ros.training import loss
+from rsgmamba_ros.training.loss import Lesson, loss_parts, LossConfig, TARGET_OF_SEVERITY, Targets, total_loss
 from rsgmamba_ros.vocabulary.errors import ConfigError
 
 
@@ -19,9 +20,8 @@ def output_and_targets(batch: int = 4) -> tuple[NetworkOutput, Targets, torch.Te
     return NetworkOutput(logits, reliability_logits.sigmoid(), reliability_logits, maps), targets, available
 
 
-def parts_of(output, targets, available, weights=None, rows=None):
-    rows = torch.arange(len(available)) if rows is None else torch.tensor(rows)
-    return loss_parts(output, targets, available, rows, class_weights=weights, ignore_index=255)
+def parts_of(output, targets, available, weights=None, lessons=()):
+    return loss_parts(output, targets, available, lessons=lessons, class_weights=weights, ignore_index=255)
 
 
 def test_the_label_loss_is_the_weighted_cross_entropy_of_labelled_pixels():
@@ -57,16 +57,14 @@ def test_halves_of_a_batch_with_common_divisors_add_up_to_the_whole():
                                total_loss(whole, whole.counts, config))
 
 
-def test_one_sensor_alone_is_taught_what_a_sound_pair_says_of_the_same_image():
+def test_a_lesson_is_the_divergence_of_every_fourth_pixel_and_moves_what_it_is_about_alone():
     output, targets, available = output_and_targets()
     logits = output.logits.clone().requires_grad_()
-    output = replace(output, logits=logits)
-    targets = replace(targets, reliability=torch.tensor([[1, 1], [1, 1], [1, 0.5], [1, 0.5]]))
-    # Image 0: a sound pair and RGB alone. Image 1: depth alone and a pair with spoilt depth, which teaches nothing.
-    parts = parts_of(output, targets, available, rows=[0, 0, 1, 1])
-    few = logits[..., ::4, ::4].log_softmax(1)
-    expected = (few[0].exp() * (few[0] - few[1])).sum(0).mean()
-    torch.testing.assert_close(parts.sums[3] / parts.counts[3], expected)
+    told = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    lesson = Lesson(torch.tensor([1]), loss.sparse_log_probabilities(told))
+    parts = parts_of(replace(output, logits=logits), targets, available, lessons=[lesson])
+    own, given = logits[1:2, :, ::4, ::4].log_softmax(1), told[..., ::4, ::4].log_softmax(1)
+    torch.testing.assert_close(parts.sums[3] / parts.counts[3], (given.exp() * (given - own)).sum(1).mean())
     gradient, = torch.autograd.grad(parts.sums[3], logits)
     assert gradient[1].abs().sum() > 0 and not gradient[[0, 2, 3]].any()
 

@@ -32,6 +32,9 @@ def test_rivals_differ_in_fusion_and_failures_alone():
     taught = replace(base, phases=(*base.phases, Phase(1, 2, 32, 32, learns='reliability')))
     assert RIVALS['rsgmb'].config(taught).phases == taught.phases
     assert RIVALS['sum_with_failures'].config(taught).phases == base.phases
+    with_teachers = replace(base, teachers=('rgb_only',))
+    assert [name for name, rival in RIVALS.items() if rival.config(with_teachers).teachers] == \
+        ['rsgmb', 'rsgmb_restoring', 'sum_with_failures', 'cross_scan_with_failures']
     assert {rival.fusion for rival in RIVALS.values()} == {'rsgmb', 'sum', 'cross_scan', 'rgb_only', 'x_only'}
 
 
@@ -46,3 +49,11 @@ def test_a_rival_is_trained_once_and_scored_under_failures(name, rooms, tmp_path
     assert row.startswith(f'| {name} | {size / 1e6:.2f} | {100 * summary["miou"]:.1f} |')
     # Without its only modality a network gives nothing, so there is no EMM.
     assert ('emm_avg' in summary) == (name == 'rsgmb')
+
+
+def test_a_rival_that_teaches_is_trained_first_and_once(rooms, tmp_path):
+    config = replace(CONFIG, teachers=('x_only',))
+    train_and_score('sum_with_failures', config, rooms, rooms, tmp_path, limit=1)
+    stamp = (tmp_path / 'x_only' / 'checkpoint.safetensors').stat().st_mtime_ns
+    train_and_score('x_only', config, rooms, rooms, tmp_path, limit=1)
+    assert (tmp_path / 'x_only' / 'checkpoint.safetensors').stat().st_mtime_ns == stamp

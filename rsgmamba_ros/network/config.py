@@ -31,7 +31,8 @@ class RSGMambaConfig:
         fusion_size: size of RSGMB.
         correlation: where the reliability head compares the modalities.
         typicality: whether it measures how far auxiliary images are from clean ones, see `network.typicality`.
-        expected_level: whether it measures how well their mean goes with RGB, see `network.expected_level`.
+        pair_checks: whether it checks that a pair is aligned, see `network.alignment_check`, and that the auxiliary
+            image's scale is right, see `network.scale_check`.
         decoder_width: channels of the decoder.
         decoder_mlp_ratio: hidden channels / channels of the decoder's MLPs.
     """
@@ -49,7 +50,7 @@ class RSGMambaConfig:
     fusion_size: FusionConfig = field(default_factory=FusionConfig)
     correlation: CorrelationConfig = field(default_factory=CorrelationConfig)
     typicality: bool = False
-    expected_level: bool = False
+    pair_checks: bool = False
     decoder_width: int = 208
     decoder_mlp_ratio: float = 4.0
 

@@ -1,8 +1,7 @@
-"""Does the auxiliary image's mean go with what RGB shows? Evidence for the reliability head. [ours]
+"""Does the auxiliary image's mean go with what RGB shows? [ours]
 
 Depth whose distances are all a fifth too long looks like good depth of a larger room: only what RGB shows of the room
-can tell. The mean is predicted from RGB's last features by ridge regression, and what is unusual of the difference is
-evidence. What is usual is fitted to clean images, not learned.
+can tell. The mean is predicted from RGB's last features by ridge regression, fitted to clean images.
 
 N clean images, B batch, C channels, H, W map.
 """
@@ -10,17 +9,16 @@ from __future__ import annotations
 
 import torch
 from torch import nn, Tensor
-from torch.nn import functional as F
 
-from rsgmamba_ros.network.typicality import LEAST_VALID, QUANTILE
+from rsgmamba_ros.network.regression import held_out_folds, ridge_regression
+from rsgmamba_ros.network.typicality import LEAST_VALID
 
-FOLDS = 5                                    # of the cross validation
-RIDGES = (30.0, 100.0, 300.0, 1000.0, 3000.0)  # that it chooses from
-SMALLEST_SPREAD = 1e-2                       # of the differences; half precision keeps the prediction to a thousandth
+RIDGES = (30.0, 100.0, 300.0, 1000.0, 3000.0)  # that the cross validation chooses from
+SMALLEST_DEVIATION = 1e-2                      # half precision keeps the prediction to a thousandth
 
 
 class ExpectedLevel(nn.Module):
-    """How much farther an image's mean is from the expected one than those of clean images are.
+    """How far an image's mean is from the expected one, and how closely that is known.
 
     Args:
         channels: C of RGB's features.
@@ -31,14 +29,12 @@ class ExpectedLevel(nn.Module):
         self.register_buffer('slope', torch.zeros(channels))
         self.register_buffer('centre', torch.zeros(channels))
         self.register_buffer('mean', torch.zeros(1))
-        self.register_buffer('middle', torch.zeros(1))  # median difference of the clean images
-        self.register_buffer('spread', torch.ones(1))   # from there to their `QUANTILE`
+        self.register_buffer('deviation', torch.ones(1))
         self.register_buffer('known', torch.zeros(1))
-        self.weight = nn.Parameter(torch.full((1,), 0.54))  # its softplus is 1
 
     @property
     def is_fitted(self) -> bool:
-        """Whether it knows what to expect; until then every image is as expected."""
+        """Whether it knows what to expect; until then it knows nothing of any image."""
         return bool(self.known)
 
     @torch.no_grad()
@@ -59,18 +55,15 @@ class ExpectedLevel(nn.Module):
         standard = (features - centre) / deviation
         held_out = {ridge: _held_out_differences(standard, levels, ridge) for ridge in RIDGES}
         ridge = min(held_out, key=lambda value: float(held_out[value].square().mean()))
-        slope, mean = _regress(standard, levels, ridge)
+        slope, mean = ridge_regression(standard, levels, ridge)
         self.slope.copy_(slope / deviation)
         self.centre.copy_(centre)
         self.mean.copy_(mean)
         # What is usual is measured on images that the regression had not seen.
-        difference = held_out[ridge].abs()
-        middle, far = difference.quantile(difference.new_tensor([0.5, QUANTILE])).tolist()
-        self.middle.fill_(middle)
-        self.spread.fill_(max(far - middle, SMALLEST_SPREAD))
+        self.deviation.fill_(max(float(held_out[ridge].square().mean().sqrt()), SMALLEST_DEVIATION))
         self.known.fill_(1)
 
-    def forward(self, features: Tensor, images: Tensor) -> Tensor:
+    def forward(self, features: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
         """Compare.
 
         Args:
@@ -78,15 +71,11 @@ class ExpectedLevel(nn.Module):
             images: auxiliary, (B, 3, H, W), normalised, channels equal.
 
         Returns:
-            (B,): logarithm of the difference beyond the usual, 0 or more.
+            How far the mean is above the expected one, (B,), and one divided by its variance, (B,), 0 before `fit`.
         """
         expected = (features - self.centre) @ self.slope + self.mean
-        beyond = F.relu((mean_level(images) - expected).abs() - self.middle) / self.spread
-        return self.known * beyond.log1p()
-
-    def learned(self, features: Tensor, images: Tensor) -> Tensor:
-        """What the auxiliary modality's logit gets of it, (B,), 0 or less."""
-        return -F.softplus(self.weight) * self(features, images)
+        difference = mean_level(images) - expected
+        return difference, (self.known / self.deviation.square()).expand_as(difference)
 
 
 def mean_level(images: Tensor) -> Tensor:
@@ -97,17 +86,8 @@ def mean_level(images: Tensor) -> Tensor:
 
 
 def _held_out_differences(features: Tensor, levels: Tensor, ridge: float) -> Tensor:
-    fold = torch.arange(len(levels), device=levels.device) % FOLDS
     differences = torch.empty_like(levels)
-    for index in range(FOLDS):
-        seen, held_out = fold != index, fold == index
-        slope, mean = _regress(features[seen], levels[seen], ridge)
+    for seen, held_out in held_out_folds(len(levels), levels.device):
+        slope, mean = ridge_regression(features[seen], levels[seen], ridge)
         differences[held_out] = features[held_out] @ slope + mean - levels[held_out]
     return differences
-
-
-def _regress(features: Tensor, levels: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
-    """Slope (C,) and mean of the levels, for features whose mean is 0."""
-    mean = levels.mean()
-    gram = features.T @ features + ridge * torch.eye(features.shape[1], dtype=features.dtype, device=features.device)
-    return torch.linalg.solve(gram, features.T @ (levels - mean)), mean

@@ -27,7 +27,7 @@ PRESETS: dict[str, RSGMambaConfig] = {
     'lite': RSGMambaConfig(
         classes=40, encoder='efficientnet_lite0', dims=efficientnet.DIMS, private_norms=True,
         fusion_size=FusionConfig(states=1, ratio=1.0, rank=8, gate_reduction=4, relative=True),
-        correlation=EDGE_CORRELATION, typicality=True, expected_level=True, decoder_width=64, decoder_mlp_ratio=2.0),
+        correlation=EDGE_CORRELATION, typicality=True, pair_checks=True, decoder_width=64, decoder_mlp_ratio=2.0),
     # About 15M.
     'small': RSGMambaConfig(
         classes=40, dims=(64, 128, 256, 512), depths=(2, 2, 6, 2), mlp_ratio=3.0, drop_path=0.1,

@@ -1,10 +1,13 @@
 """How far a modality can be trusted: one logit from what its image and its features look like. [ours]
 
-Five kinds of evidence: statistics of a few small convolutions on the image itself, where noise, blur and holes show
-before any normalisation hides them; statistics of the encoder's features, where content shows; with both modalities
-there, how well structures correlate and edges meet at small shifts, where misalignment shows, and whether the
-auxiliary image's mean goes with what RGB shows, where a wrong scale shows; last, how far the auxiliary image is from
-clean ones of its sensor, where failures show that nobody trained.
+Four kinds of evidence are learned from: statistics of a few small convolutions on the image itself, where noise, blur
+and holes show before any normalisation hides them; statistics of the encoder's features, where content shows; with both
+modalities there, how well structures correlate and edges meet at small shifts, where misalignment shows; and how far
+the auxiliary image is from clean ones of its sensor, where failures show that nobody trained.
+
+Two checks of the pair are made apart and then multiplied with that: whether the images are aligned, and whether the
+auxiliary one's scale is right. A product, because an image has to pass all of them: what one of them finds in order
+must not make up for what another one finds amiss.
 
 B batch, C channels, H, W map. Runs in float32 whatever the network's precision is: it is a measurement.
 """
@@ -12,13 +15,15 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import dataclass
+from math import expm1, log
 
 import torch
 from torch import nn, Tensor
 from torch.nn import functional as F
 
+from rsgmamba_ros.network.alignment_check import AlignmentCheck
 from rsgmamba_ros.network.edge_alignment import EdgeAlignment
-from rsgmamba_ros.network.expected_level import ExpectedLevel
+from rsgmamba_ros.network.scale_check import ScaleCheck
 from rsgmamba_ros.network.typicality import Typicality
 
 STATISTICS_CHANNELS = (8, 16, 32)  # of the convolutions on the image
@@ -27,8 +32,12 @@ FEATURE_CHANNELS = 16              # each stage's features are projected to, bef
 CORRELATION_CHANNELS = 8
 HIDDEN = 64
 TRUSTING_LOGIT = 2.0               # of an untrained head: most images are good
-SURPRISE = 1.0                     # weight of the typicality in what is published, besides the learned one
+SURPRISE = 3.0                     # weight of the typicality in what is published, besides the learned one
 RGB, AUXILIARY = 0, 1              # typicality is judged of the auxiliary one: RGB has too many kinds of clean
+ALIGNED_ODDS, ALIGNED_WEIGHT = 3.0, 1.0  # of an untrained head: logarithm of the odds without evidence, and the
+SCALE_ODDS, SCALE_WEIGHT = 2.5, 1.3      # weight of the evidence; chosen on training images
+TYPICAL_ODDS = 4.0                 # likewise, of an image like those of its sensor
+SMALLEST_DOUBT = 1e-6              # of a reliability; its logit is finite
 FLOOR = 1e-3                       # keeps logarithms and quotients finite on constant images
 
 
@@ -127,11 +136,30 @@ class ShiftedCorrelation(nn.Module):
         return (maps - mean[:, :, None, None]) * (variance + FLOOR ** 2).rsqrt()[:, :, None, None]
 
 
+class Check(nn.Module):
+    """How far the odds that a check gives are believed: the logarithm of the factor for one modality's reliability.
+
+    Args:
+        odds: logarithm of the odds without evidence, at first.
+        weight: of the evidence, at first.
+    """
+
+    def __init__(self, odds: float, weight: float):
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((1,), log(expm1(weight))))  # its softplus
+        self.bias = nn.Parameter(torch.full((1,), odds))
+
+    def forward(self, odds: Tensor, trust: Tensor) -> Tensor:
+        """Odds and how far the other modality can be trusted, 0..1, (B,) both -> (B,), 0 or less."""
+        # What a spoilt image is compared with is no evidence against the other one.
+        return trust * F.logsigmoid(self.bias + F.softplus(self.weight) * odds)
+
+
 class ReliabilityHead(nn.Module):
     """One reliability logit for each modality that is there."""
 
     def __init__(self, dims: tuple[int, ...], modalities: int, correlation: CorrelationConfig, *,
-                 typicality: bool = False, expected_level: bool = False):
+                 typicality: bool = False, pair_checks: bool = False):
         super().__init__()
         self.images = nn.ModuleList(ImageStatistics() for _ in range(modalities))
         self.features = nn.ModuleList(FeatureStatistics(dims) for _ in range(modalities))
@@ -140,7 +168,12 @@ class ReliabilityHead(nn.Module):
             ShiftedCorrelation(dims[stage], correlation.radius) for stage in correlation.stages)
         self.edges = EdgeAlignment() if correlation.edges else None
         self.typicality = Typicality() if typicality else None
-        self.expected_level = ExpectedLevel(dims[-1]) if expected_level and modalities > 1 else None
+        self.has_checks = pair_checks and modalities > 1
+        self.alignment = AlignmentCheck() if self.has_checks and correlation.edges else None
+        self.scale = ScaleCheck(dims[-2:]) if self.has_checks else None
+        self.alignment_checks = nn.ModuleList(
+            Check(ALIGNED_ODDS, ALIGNED_WEIGHT) for _ in range(modalities if self.alignment else 0))
+        self.scale_check = Check(SCALE_ODDS, SCALE_WEIGHT) if self.has_checks else None
         alone = self.images[0].size + self.features[0].size
         together = sum(item.size for item in (*self.correlations, self.edges) if item is not None)
         self.alone = nn.ModuleList(nn.Linear(alone, HIDDEN) for _ in range(modalities))
@@ -166,13 +199,12 @@ class ReliabilityHead(nn.Module):
               else nullcontext()):
             features = {modality: [stage.detach().float() for stage in stages] for modality, stages in features.items()}
             images = {modality: image.float() for modality, image in images.items()}
-            compared = self._compare(images, features)
+            edges = self.edges(images[RGB], images[AUXILIARY]) if self.edges and len(images) > 1 else None
+            compared = self._compare(features, edges)
             logits = {modality: self._logit(modality, image, features[modality], compared)
                       for modality, image in images.items()}
-            if self.expected_level is not None and len(logits) > 1:
-                unexpected = self.expected_level.learned(features[RGB][-1].mean((1, 2)), images[AUXILIARY])
-                # What a spoilt RGB image makes expect is no evidence.
-                logits[AUXILIARY] = logits[AUXILIARY] + torch.sigmoid(logits[RGB].detach()) * unexpected
+            if self.has_checks and len(images) > 1:
+                return self._checked(logits, images, features, edges)
             return logits
 
     def published(self, images: dict[int, Tensor], logits: dict[int, Tensor]) -> dict[int, Tensor]:
@@ -181,8 +213,11 @@ class ReliabilityHead(nn.Module):
         The gates do without this: what nobody trained is a reason to warn, and gates that close on it as well give up
         what a spoilt image still shows.
         """
-        return {modality: logit - SURPRISE * self.typicality(images[modality].float())
-                if self._judges_typicality(modality) else logit for modality, logit in logits.items()}
+        return {modality: self._less_surprise(logit, images[modality]) if self._judges_typicality(modality) else logit
+                for modality, logit in logits.items()}
+
+    def _less_surprise(self, logit: Tensor, image: Tensor) -> Tensor:
+        return _logit_of(F.logsigmoid(logit) + F.logsigmoid(TYPICAL_ODDS - SURPRISE * self.typicality(image.float())))
 
     def _judges_typicality(self, modality: int) -> bool:
         return self.typicality is not None and modality == AUXILIARY
@@ -195,11 +230,27 @@ class ReliabilityHead(nn.Module):
         logit = self.output[modality](F.gelu(hidden)).squeeze(-1)
         return logit + self.typicality.learned(image) if self._judges_typicality(modality) else logit
 
-    def _compare(self, images: dict[int, Tensor], features: dict[int, list[Tensor]]) -> Tensor | None:
+    def _compare(self, features: dict[int, list[Tensor]], edges: Tensor | None) -> Tensor | None:
         if len(features) < 2:
             return None
-        evidence = [correlation(features[0][stage], features[1][stage])
+        evidence = [correlation(features[RGB][stage], features[AUXILIARY][stage])
                     for stage, correlation in zip(self.correlated_stages, self.correlations)]
-        if self.edges is not None:
-            evidence.append(self.edges(images[0], images[1]))
-        return torch.cat(evidence, dim=-1)
+        return torch.cat(evidence if edges is None else [*evidence, edges], dim=-1)
+
+    def _checked(self, logits: dict[int, Tensor], images: dict[int, Tensor], features: dict[int, list[Tensor]],
+                 edges: Tensor | None) -> dict[int, Tensor]:
+        """What is left of the reliabilities after the checks of the pair."""
+        trust = {modality: torch.sigmoid(logit.detach()) for modality, logit in logits.items()}
+        known = {modality: F.logsigmoid(logit) for modality, logit in logits.items()}
+        if self.alignment is not None:
+            odds = self.alignment(edges)
+            known = {modality: value + self.alignment_checks[modality](odds, trust[1 - modality])
+                     for modality, value in known.items()}
+        odds = self.scale(features[RGB][-2:], images[AUXILIARY])
+        known[AUXILIARY] = known[AUXILIARY] + self.scale_check(odds, trust[RGB])
+        return {modality: _logit_of(value) for modality, value in known.items()}
+
+
+def _logit_of(known: Tensor) -> Tensor:
+    """Logit of a probability by its logarithm."""
+    return known - torch.log(-torch.expm1(known.clamp_max(-SMALLEST_DOUBT)))

@@ -76,7 +76,7 @@ class RSGMamba(nn.Module):
         self.apply(_initialise)
         self.reliability_head = ReliabilityHead(
             config.dims, len(kind.modalities), config.correlation, typicality=config.typicality,
-            expected_level=config.expected_level) if kind.gated else None
+            pair_checks=config.pair_checks) if kind.gated else None
 
     def set_scan_backend(self, name: str) -> None:
         """Choose the backend of every scan: a key of `rsgmamba_ros.ops.selective_scan.BACKENDS`, or `auto`."""

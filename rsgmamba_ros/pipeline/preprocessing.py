@@ -27,6 +27,9 @@ STRIDE = 32
 #: Images with a shorter side cannot show a scene; drivers that misbehave send 1x1.
 MIN_SIDE = 16
 
+#: Normalised auxiliary values lie in [-2, 2]: the width of it.
+NORMALISED_RANGE = 4.0
+
 #: Normalised value of a pixel without a measurement: one standard step outside the valid range [-2, 2].
 INVALID_VALUE = -3.0
 
@@ -204,7 +207,7 @@ def network_input(values: np.ndarray, modality: Modality, config: PreprocessingC
         values = fill_small_holes(resize(values, height, width, nearest=nearest))
         unit = depth_to_unit(values, config.depth) if nearest else thermal_to_unit(values, config.thermal)
         unit -= 0.5
-        unit *= 4.0
+        unit *= NORMALISED_RANGE
         np.copyto(unit, INVALID_VALUE, where=np.isnan(unit))
         out[:, :height, :width] = unit
     out[:, height:, :width] = out[:, height - 1:height, :width]

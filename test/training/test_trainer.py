@@ -6,6 +6,7 @@ import torch
 
 from rsgmamba_ros.data.samples import AugmentationConfig, Sample
 from rsgmamba_ros.network.checkpoint import load_checkpoint
+from rsgmamba_ros.network.presets import EDGE_CORRELATION
 from rsgmamba_ros.pipeline.preprocessing import PreprocessingConfig
 from rsgmamba_ros.training.batches import training_batches
 from rsgmamba_ros.training.config import Phase, TrainingConfig
@@ -163,22 +164,23 @@ def test_a_phase_for_the_reliability_changes_nothing_else(tmp_path):
 
 def test_what_is_clean_is_fitted_when_the_reliability_is_taught(tmp_path):
     config = replace(CONFIG, phases=(Phase(2, 2, 32, 32), Phase(3, 2, 32, 64, learns='reliability')), save_every=1,
-                     network={**CONFIG.network, 'typicality': True, 'expected_level': True})
+                     network={**CONFIG.network, 'typicality': True, 'pair_checks': True,
+                              'correlation': EDGE_CORRELATION})
     trainer = train(tmp_path / 'run', config, until=1)
-    assert fitted(trainer.network) == [False, False]
+    assert fitted(trainer.network) == [False, False, False]
     trainer.run(until=3)
     resumed = train(tmp_path / 'run', config)
     for network in (resumed.network, resumed.average.network):
-        assert fitted(network) == [True, True]
+        assert fitted(network) == [True, True, True]
         for name, value in network.reliability_head.named_buffers():
             assert torch.equal(value, trainer.network.reliability_head.get_buffer(name)), name
     config = replace(config, start=tmp_path / 'run' / 'checkpoint.safetensors')
-    assert fitted(Trainer(config, Squares(), Squares(), tmp_path / 'next').network) == [False, False]
+    assert fitted(Trainer(config, Squares(), Squares(), tmp_path / 'next').network) == [False, False, False]
 
 
 def fitted(network):
     head = network.reliability_head
-    return [head.typicality.is_fitted, head.expected_level.is_fitted]
+    return [part.is_fitted for part in (head.typicality, head.scale, head.alignment)]
 
 
 def test_frozen_parameters_stay_as_they_are(tmp_path):

@@ -11,9 +11,10 @@ from math import cos, pi, sin
 
 import numpy as np
 import torch
-from torch import nn, Tensor
+from torch import Tensor
 
 from rsgmamba_ros.network.edge_alignment import EdgeAlignment
+from rsgmamba_ros.network.fitted import Fitted
 from rsgmamba_ros.network.regression import logistic_regression
 
 LENGTHS = (0.010, 0.0125, 0.02, 0.025)  # of the shifts that it is fitted to, in widths of the image: 3 to 8 px of 320
@@ -21,24 +22,13 @@ SHIFTS = 2                              # for each clean pair
 LEAST_ODDS, GREATEST_ODDS = -4.0, 20.0  # one look at the edges, however clear, does not condemn both images for good
 
 
-class AlignmentCheck(nn.Module):
-    """Logarithm of the odds that the images are aligned."""
+class AlignmentCheck(Fitted):
+    """Logarithm of the odds that the images are aligned; 0 before `fit`."""
 
     def __init__(self):
         super().__init__()
         self.register_buffer('slope', torch.zeros(EdgeAlignment.size))
         self.register_buffer('offset', torch.zeros(1))
-        self.register_buffer('known', torch.zeros(1))
-
-    @property
-    def is_fitted(self) -> bool:
-        """Whether it knows aligned images; until then every pair is as likely as not."""
-        return bool(self.known)
-
-    @torch.no_grad()
-    def forget(self) -> None:
-        """Know aligned images no longer, as for other sensors."""
-        self.known.zero_()
 
     @torch.no_grad()
     def fit(self, evidence: Tensor, aligned: Tensor) -> None:

@@ -8,8 +8,9 @@ N clean images, B batch, C channels, H, W map.
 from __future__ import annotations
 
 import torch
-from torch import nn, Tensor
+from torch import Tensor
 
+from rsgmamba_ros.network.fitted import Fitted
 from rsgmamba_ros.network.regression import held_out_folds, ridge_regression
 from rsgmamba_ros.network.typicality import LEAST_VALID
 
@@ -17,7 +18,7 @@ RIDGES = (30.0, 100.0, 300.0, 1000.0, 3000.0)  # that the cross validation choos
 SMALLEST_DEVIATION = 1e-2                      # half precision keeps the prediction to a thousandth
 
 
-class ExpectedLevel(nn.Module):
+class ExpectedLevel(Fitted):
     """How far an image's mean is from the expected one, and how closely that is known.
 
     Args:
@@ -30,17 +31,6 @@ class ExpectedLevel(nn.Module):
         self.register_buffer('centre', torch.zeros(channels))
         self.register_buffer('mean', torch.zeros(1))
         self.register_buffer('deviation', torch.ones(1))
-        self.register_buffer('known', torch.zeros(1))
-
-    @property
-    def is_fitted(self) -> bool:
-        """Whether it knows what to expect; until then it knows nothing of any image."""
-        return bool(self.known)
-
-    @torch.no_grad()
-    def forget(self) -> None:
-        """Know no longer what to expect, as for images of another sensor."""
-        self.known.zero_()
 
     @torch.no_grad()
     def fit(self, features: Tensor, images: Tensor) -> None:

@@ -10,9 +10,10 @@ N clean images, B batch, C channels of RGB's last two stages together, h, w cell
 from __future__ import annotations
 
 import torch
-from torch import nn, Tensor
+from torch import Tensor
 from torch.nn import functional as F
 
+from rsgmamba_ros.network.fitted import Fitted
 from rsgmamba_ros.network.regression import held_out_folds, logistic_regression
 from rsgmamba_ros.network.typicality import LEAST_VALID
 
@@ -20,6 +21,7 @@ STRIDE = 16
 LEAST_SHARE = 0.3        # a cell that is floor with less probability than this does not count
 LEAST_UPRIGHT = 0.55     # cosine between the camera's vertical and the floor's
 LEAST_SUPPORT = 1.0      # cells, below which there is no floor
+SURE_SUPPORT = 4.0       # cells, above which it tells what is usual
 TOLERANCE = 0.04         # relative distance from the plane at which a cell counts for a quarter
 STEPS = 8                # of the robust fit
 RIDGE = 1e-4             # keeps the plane of few cells finite
@@ -31,7 +33,7 @@ NOWHERE = -20.0           # logit of a floor whose looks are not known
 FEWEST = 20               # images that a deviation is told from
 
 
-class FloorHeight(nn.Module):
+class FloorHeight(Fitted):
     """How much higher than usual the camera stands, and how closely that is known.
 
     Args:
@@ -46,17 +48,6 @@ class FloorHeight(nn.Module):
         self.register_buffer('unit', torch.ones(1))   # change of the logarithm of the distance for 1 of the image
         self.register_buffer('usual', torch.zeros(1))
         self.register_buffer('spreads', torch.ones(len(SUPPORTS) + 1))
-        self.register_buffer('known', torch.zeros(1))
-
-    @property
-    def is_fitted(self) -> bool:
-        """Whether it knows the floor; until then it knows nothing of any image."""
-        return bool(self.known)
-
-    @torch.no_grad()
-    def forget(self) -> None:
-        """Know the floor no longer, as for another camera."""
-        self.known.zero_()
 
     @torch.no_grad()
     def fit(self, features: list[Tensor], images: Tensor, floor: Tensor | None, unit: float) -> None:
@@ -80,15 +71,15 @@ class FloorHeight(nn.Module):
         found = {focal: _heights(inverse, _weights(probability, valid), focal) for focal in FOCALS}
         best = min(found, key=lambda focal: _quartile_range(found[focal]))
         height, support = found[best]
-        there = support > LEAST_SUPPORT
-        if there.sum() < FEWEST:
+        there, surely = support > LEAST_SUPPORT, support > SURE_SUPPORT
+        if there.sum() < FEWEST or not surely.any():
             return
         if floor is not None:
             slope, offset = logistic_regression(cells, floor)
             self.slope.copy_(slope)
             self.offset.copy_(offset)
         self.focal.fill_(best)
-        self.usual.copy_(height[there & (support > SUPPORTS[1])].median())
+        self.usual.copy_(height[surely].median())
         deviation = (height - self.usual).clamp(-GREATEST_DEVIATION, GREATEST_DEVIATION)
         for index in range(len(SUPPORTS) + 1):
             own = deviation[there & (_support_class(support) == index)]
@@ -184,7 +175,7 @@ def _cross(left: Tensor, right: Tensor) -> Tensor:
 
 def _quartile_range(found: tuple[Tensor, Tensor]) -> float:
     height, support = found
-    sure = height[support > SUPPORTS[1]]
+    sure = height[support > SURE_SUPPORT]
     if len(sure) < FEWEST:
         return float('inf')
     low, high = sure.quantile(sure.new_tensor([0.25, 0.75])).tolist()

@@ -32,11 +32,12 @@ FEATURE_CHANNELS = 16              # each stage's features are projected to, bef
 CORRELATION_CHANNELS = 8
 HIDDEN = 64
 TRUSTING_LOGIT = 2.0               # of an untrained head: most images are good
-SURPRISE = 3.0                     # weight of the typicality in what is published, besides the learned one
+# Logarithm of the odds without evidence, and the weight of the evidence; chosen on training images. The first two are
+# where learning begins, the third is for what is published, besides the learned typicality.
+ALIGNED_ODDS, ALIGNED_WEIGHT = 3.0, 1.0
+SCALE_ODDS, SCALE_WEIGHT = 2.5, 1.3
+TYPICAL_ODDS, TYPICAL_WEIGHT = 4.0, 3.0
 RGB, AUXILIARY = 0, 1              # typicality is judged of the auxiliary one: RGB has too many kinds of clean
-ALIGNED_ODDS, ALIGNED_WEIGHT = 3.0, 1.0  # of an untrained head: logarithm of the odds without evidence, and the
-SCALE_ODDS, SCALE_WEIGHT = 2.5, 1.3      # weight of the evidence; chosen on training images
-TYPICAL_ODDS = 4.0                 # likewise, of an image like those of its sensor
 SMALLEST_DOUBT = 1e-6              # of a reliability; its logit is finite
 FLOOR = 1e-3                       # keeps logarithms and quotients finite on constant images
 
@@ -136,7 +137,7 @@ class ShiftedCorrelation(nn.Module):
         return (maps - mean[:, :, None, None]) * (variance + FLOOR ** 2).rsqrt()[:, :, None, None]
 
 
-class Check(nn.Module):
+class Belief(nn.Module):
     """How far the odds that a check gives are believed: the logarithm of the factor for one modality's reliability.
 
     Args:
@@ -171,9 +172,9 @@ class ReliabilityHead(nn.Module):
         self.has_checks = pair_checks and modalities > 1
         self.alignment = AlignmentCheck() if self.has_checks and correlation.edges else None
         self.scale = ScaleCheck(dims[-2:]) if self.has_checks else None
-        self.alignment_checks = nn.ModuleList(
-            Check(ALIGNED_ODDS, ALIGNED_WEIGHT) for _ in range(modalities if self.alignment else 0))
-        self.scale_check = Check(SCALE_ODDS, SCALE_WEIGHT) if self.has_checks else None
+        self.alignment_beliefs = nn.ModuleList(
+            Belief(ALIGNED_ODDS, ALIGNED_WEIGHT) for _ in range(modalities if self.alignment else 0))
+        self.scale_belief = Belief(SCALE_ODDS, SCALE_WEIGHT) if self.has_checks else None
         alone = self.images[0].size + self.features[0].size
         together = sum(item.size for item in (*self.correlations, self.edges) if item is not None)
         self.alone = nn.ModuleList(nn.Linear(alone, HIDDEN) for _ in range(modalities))
@@ -217,7 +218,8 @@ class ReliabilityHead(nn.Module):
                 for modality, logit in logits.items()}
 
     def _less_surprise(self, logit: Tensor, image: Tensor) -> Tensor:
-        return _logit_of(F.logsigmoid(logit) + F.logsigmoid(TYPICAL_ODDS - SURPRISE * self.typicality(image.float())))
+        odds = TYPICAL_ODDS - TYPICAL_WEIGHT * self.typicality(image.float())
+        return _logit_of(F.logsigmoid(logit) + F.logsigmoid(odds))
 
     def _judges_typicality(self, modality: int) -> bool:
         return self.typicality is not None and modality == AUXILIARY
@@ -244,10 +246,10 @@ class ReliabilityHead(nn.Module):
         known = {modality: F.logsigmoid(logit) for modality, logit in logits.items()}
         if self.alignment is not None:
             odds = self.alignment(edges)
-            known = {modality: value + self.alignment_checks[modality](odds, trust[1 - modality])
+            known = {modality: value + self.alignment_beliefs[modality](odds, trust[1 - modality])
                      for modality, value in known.items()}
         odds = self.scale(features[RGB][-2:], images[AUXILIARY])
-        known[AUXILIARY] = known[AUXILIARY] + self.scale_check(odds, trust[RGB])
+        known[AUXILIARY] = known[AUXILIARY] + self.scale_belief(odds, trust[RGB])
         return {modality: _logit_of(value) for modality, value in known.items()}
 
 

@@ -103,3 +103,14 @@ def test_the_share_of_the_floor_is_that_of_the_padded_image():
     label_map = torch.zeros(24, 32)
     label_map[16:, :16] = 4
     assert floor_share(label_map, 4, (32, 32)).tolist() == [[0, 0], [0.5, 0]]
+
+
+def test_glimpses_of_the_floor_alone_do_not_tell_the_usual_height():
+    module = FloorHeight(3)
+    features, images, floor = rooms(60, 0)
+    floor = floor.clone()
+    # What is labelled is three cells of each image: enough to see it, too little to learn from.
+    floor[:, :-1], floor[:, :, 3:] = 0, 0
+    features[0][..., 0] = floor
+    module.fit(features, images, floor, UNIT)
+    assert not module.is_fitted

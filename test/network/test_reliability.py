@@ -57,14 +57,13 @@ def test_misalignment_lowers_both_modalities(head):
 
 def test_what_one_check_finds_in_order_does_not_make_up_for_what_another_finds_amiss(head):
     head.scale.forget()
-    for offset in (0, 20):
-        head.alignment.offset.fill_(offset)
-        head.output[1].bias.fill_(-5)
-        assert judge(head, 0, 1)[1] <= judge(head, 1)[1] + 3
-    head.alignment.offset.fill_(20)
-    confirmed = judge(head, 0, 1)[1]
+    head.output[1].bias.fill_(-5)
     head.alignment.forget()
-    assert confirmed - judge(head, 0, 1)[1] < 0.5
+    unknown = judge(head, 0, 1)[1]
+    head.alignment.known.fill_(1)
+    head.alignment.offset.fill_(20)
+    # All that a check can give back is its own doubt.
+    assert unknown < -3 and 0 < judge(head, 0, 1)[1] - unknown < 0.1
 
 
 def test_an_image_alone_is_checked_against_nothing(head):

@@ -18,7 +18,7 @@ from rsgmamba_ros.ops.selective_scan import BACKENDS
 from rsgmamba_ros.pipeline.inference import choose_device, PRECISIONS
 from rsgmamba_ros.vocabulary.errors import BackendUnavailableError, ConfigError
 
-SIZES = {'nano': '240x320', 'small': '480x640', 'base': '480x640'}
+SIZES = {'nano': '240x320', 'lite': '240x320', 'small': '480x640', 'base': '480x640'}
 HEADINGS = ('preset', 'size', 'through', 'modalities', 'backend', 'precision', 'p50 ms', 'p95 ms', 'bundles/s',
             'scan share', 'peak MB')
 MODALITY_CASES = {'both': (True, True), 'rgb': (True, False), 'auxiliary': (False, True)}

@@ -1,7 +1,7 @@
 """A device's work that is the same for every image, recorded once as a CUDA graph and replayed with one call.
 
-Of one image, launching a network's thousand operators one by one takes longer than computing them. Not measured: no GPU
-was at hand.
+Of one image, launching a network's thousand operators one by one takes longer than computing them: `base` at 480x640 on
+an H100 takes a quarter of the time so, see docs/network.md.
 """
 from __future__ import annotations
 

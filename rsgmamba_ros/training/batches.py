@@ -113,7 +113,7 @@ def training_batches(dataset: Dataset, config: TrainingConfig, *, first_step: in
     loader = DataLoader(
         TrainingSamples(dataset, config), batch_sampler=StepSampler(config, first_step, rank, processes),
         num_workers=config.workers, persistent_workers=False,
-        prefetch_factor=2 if config.workers else None, pin_memory=config.device != 'cpu')
+        prefetch_factor=2 if config.workers else None, pin_memory=torch.cuda.is_available() and config.device != 'cpu')
     for arrays in loader:
         available = arrays['available']
         rows = torch.arange(len(available)).repeat_interleave(available.shape[1])

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from rsgmamba_ros.data.samples import Dataset, draw_window, vary
 from rsgmamba_ros.network.presets import create_network
+from rsgmamba_ros.pipeline.inference import choose_device
 from rsgmamba_ros.pipeline.preprocessing import network_input
 from rsgmamba_ros.training.batches import StepSampler
 from rsgmamba_ros.training.config import TrainingConfig
@@ -124,8 +125,9 @@ def distil(config: TrainingConfig, dataset: Dataset, folder: Path) -> Path:
         torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     network = create_network(config.preset, classes=1, fusion=config.fusion, **config.network)
-    teacher = Teacher().to(config.device)
-    student = Student(network.encoder, network.config.dims).to(config.device).train()
+    device = choose_device(config.device)
+    teacher = Teacher().to(device)
+    student = Student(network.encoder, network.config.dims).to(device).train()
     optimizer = torch.optim.AdamW(parameter_groups(student, weight_decay=config.weight_decay), lr=config.learning_rate)
     folder.mkdir(parents=True, exist_ok=True)
     first = _resume(folder / 'state.pt', student, optimizer)
@@ -137,7 +139,7 @@ def distil(config: TrainingConfig, dataset: Dataset, folder: Path) -> Path:
         factor = learning_rate_factor(step, steps=config.steps, warmup_steps=config.warmup_steps, power=config.power)
         for group in optimizer.param_groups:
             group['lr'] = config.learning_rate * factor
-        pairs = zip(student(shown.to(config.device)), teacher(clean.to(config.device)))
+        pairs = zip(student(shown.to(device)), teacher(clean.to(device)))
         loss = torch.stack([functional.mse_loss(given, wanted) for given, wanted in pairs]).mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

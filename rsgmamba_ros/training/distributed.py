@@ -8,6 +8,8 @@ import torch
 from torch import distributed, nn, Tensor
 from torch.nn.parallel import DistributedDataParallel
 
+from rsgmamba_ros.pipeline.inference import choose_device
+
 
 @dataclass(frozen=True)
 class Processes:
@@ -42,12 +44,20 @@ class Processes:
 def join_processes(device: str) -> tuple[Processes, torch.device]:
     """Join the processes that `torchrun` started, over NCCL on CUDA, else gloo.
 
+    Args:
+        device: as for `choose_device`; of several processes each takes the CUDA device of its own.
+
     Returns:
         this process among them, and its own device.
+
+    Raises:
+        BackendUnavailableError: no such device here.
     """
     count, rank = int(os.environ.get('WORLD_SIZE', '1')), int(os.environ.get('RANK', '0'))
-    cuda = device.startswith('cuda')
-    own = torch.device(f'cuda:{os.environ["LOCAL_RANK"]}' if cuda and count > 1 else device)
+    own = choose_device(device)
+    cuda = own.type == 'cuda'
+    if cuda and (count > 1 or own.index is None):
+        own = torch.device('cuda', int(os.environ.get('LOCAL_RANK', '0')))
     if cuda:
         torch.cuda.set_device(own)
     if count > 1 and not distributed.is_initialized():

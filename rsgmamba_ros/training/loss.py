@@ -144,7 +144,8 @@ def _map_loss(maps: tuple[Tensor, ...], target: Tensor, available: Tensor) -> tu
         wanted = functional.adaptive_avg_pool2d(target, stage.shape[-2:])[available]
         # Probabilities are kept off 0 and 1, where half precision has no logarithm.
         given = stage.float()[available].clamp(1e-4, 1 - 1e-4)
-        total = total + functional.binary_cross_entropy(given, wanted, reduction='sum') / wanted[0].numel() \
-            if wanted.numel() else total
+        # torch's own cross entropy of probabilities refuses to run beside a CUDA autocast.
+        entropy = -(wanted * given.log() + (1 - wanted) * (-given).log1p()).sum()
+        total = total + entropy / wanted[0].numel() if wanted.numel() else total
         cells = cells + wanted.shape[0]
     return total, cells

@@ -21,6 +21,7 @@ log_every: 1
 save_every: 1
 calibration_samples: 2
 threads: 1
+device: cpu
 """
 
 

@@ -39,7 +39,7 @@ class Squares:
 CONFIG = TrainingConfig(
     Modality.DEPTH, (Phase(4, 2, 32, 32), Phase(2, 2, 32, 64)), preprocessing=PreprocessingConfig(48, 64),
     network={'dims': [8, 8, 8, 8], 'depths': [1, 1, 1, 1], 'decoder_width': 8}, warmup_steps=1,
-    validate_every=3, save_every=2, log_every=1, calibration_samples=3,
+    validate_every=3, save_every=2, log_every=1, calibration_samples=3, device='cpu',
     augmentation=AugmentationConfig(min_scale=0.7, max_scale=1.2))
 
 
@@ -191,3 +191,14 @@ def test_frozen_parameters_stay_as_they_are(tmp_path):
     same = {name for name, value in trainer.network.named_parameters() if torch.equal(value, before[name])}
     frozen = {name for name in before if name.startswith('encoder.patch_embed')}
     assert frozen <= same and 'encoder.layers.0.blocks.0.mlp.fc1.weight' not in same
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs CUDA')
+@pytest.mark.parametrize('precision', ['float32', 'bfloat16'])
+def test_a_training_on_cuda_learns_as_one_on_the_cpu(tmp_path, precision):
+    config = replace(CONFIG, phases=(Phase(12, 4, 32, 32),), learning_rate=1e-2)
+    for device in ('cpu', 'cuda'):
+        train(tmp_path / device, replace(config, device=device, precision=precision))
+    expected, found = (read_rows(tmp_path / device / 'train.csv')['loss_labels'] for device in ('cpu', 'cuda'))
+    np.testing.assert_allclose(found[:3], expected[:3], rtol=0.05)
+    assert found[-1] < 0.9 * found[0]

@@ -7,7 +7,8 @@ from torch import nn
 
 from rsgmamba_ros.network import efficientnet
 from rsgmamba_ros.network.encoder import STRIDES, VMambaEncoder
-from rsgmamba_ros.network.fusion import FusionConfig, FUSIONS
+from rsgmamba_ros.network.fusion import FUSIONS
+from rsgmamba_ros.network.fusion_parts import FusionConfig
 from rsgmamba_ros.network.reliability import CorrelationConfig
 from rsgmamba_ros.vocabulary.errors import ConfigError
 

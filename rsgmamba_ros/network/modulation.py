@@ -4,6 +4,8 @@ Source: [ours], after symmetric cross-gating. m modality; all maps are channels 
 """
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import nn, Tensor
 
@@ -63,9 +65,11 @@ class ConcatenationMerge(nn.Module):
         self.merge = nn.ModuleList(nn.Linear(dim, dim, bias=False) for _ in range(modalities))
         self.norm = LayerNorm(dim)
 
-    def forward(self, streams: dict[int, Tensor], shares: dict[int, Tensor]) -> Tensor:
-        """See `LCGM`; the shares are not used."""
-        return gelu(self.norm(sum(self.merge[modality](stream) for modality, stream in streams.items())))
+    def forward(self, streams: dict[int, Tensor], shares: dict[int, Tensor], *,
+                adjust: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """See `LCGM`; the shares are not used. `adjust` is applied behind the norm."""
+        merged = self.norm(sum(self.merge[modality](stream) for modality, stream in streams.items()))
+        return gelu(adjust(merged) if adjust else merged)
 
 
 class SumMerge(nn.Module):

@@ -6,7 +6,7 @@ from typing import Any
 
 from rsgmamba_ros.network import efficientnet
 from rsgmamba_ros.network.config import RSGMambaConfig
-from rsgmamba_ros.network.fusion import FusionConfig
+from rsgmamba_ros.network.fusion_parts import FusionConfig
 from rsgmamba_ros.network.reliability import CorrelationConfig
 from rsgmamba_ros.network.rsgmamba import RSGMamba
 from rsgmamba_ros.vocabulary.errors import ConfigError
@@ -23,10 +23,10 @@ PRESETS: dict[str, RSGMambaConfig] = {
         classes=40, dims=(32, 64, 128, 256), depths=(1, 1, 3, 1), mlp_ratio=2.0, drop_path=0.05,
         fusion_size=FusionConfig(states=1, ratio=1.0, rank=8, gate_reduction=4),
         correlation=CORRELATION, decoder_width=64, decoder_mlp_ratio=2.0),
-    # 4.8M with EfficientNet-Lite0 as encoder: where there are no VMamba weights, a start from ImageNet all the same.
+    # 5.0M with EfficientNet-Lite0 as encoder: where there are no VMamba weights, a start from ImageNet all the same.
     'lite': RSGMambaConfig(
         classes=40, encoder='efficientnet_lite0', dims=efficientnet.DIMS, private_norms=True,
-        fusion_size=FusionConfig(states=1, ratio=1.0, rank=8, gate_reduction=4, relative=True),
+        fusion_size=FusionConfig(states=1, ratio=1.0, rank=8, exchange=True),
         correlation=EDGE_CORRELATION, typicality=True, pair_checks=True, decoder_width=64, decoder_mlp_ratio=2.0),
     # About 15M.
     'small': RSGMambaConfig(

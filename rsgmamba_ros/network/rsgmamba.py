@@ -18,8 +18,10 @@ from rsgmamba_ros.network import efficientnet
 from rsgmamba_ros.network.config import ENCODERS, RSGMambaConfig
 from rsgmamba_ros.network.decoder import Decoder, enlarge
 from rsgmamba_ros.network.encoder import STRIDES
-from rsgmamba_ros.network.fusion import FUSIONS, RSGMB
+from rsgmamba_ros.network.fusion import FUSIONS
 from rsgmamba_ros.network.reliability import ReliabilityHead
+from rsgmamba_ros.network.reliable_cross_scan import ReliableCrossScan
+from rsgmamba_ros.network.rsgmb import RSGMB
 from rsgmamba_ros.network.vss_block import SelectiveScan2D
 
 MODALITIES = 2
@@ -77,6 +79,9 @@ class RSGMamba(nn.Module):
         self.reliability_head = ReliabilityHead(
             config.dims, len(kind.modalities), config.correlation, typicality=config.typicality,
             pair_checks=config.pair_checks) if kind.gated else None
+        #: Whether every sensor is trusted and no gate plays a part, as in training until the reliability is learned;
+        #: for networks whose fusion is a `ReliableCrossScan`.
+        self.trusting = False
 
     def set_scan_backend(self, name: str) -> None:
         """Choose the backend of every scan: a key of `rsgmamba_ros.ops.selective_scan.BACKENDS`, or `auto`."""
@@ -144,7 +149,8 @@ class RSGMamba(nn.Module):
         fused, logits, maps, used = [], [], [], []
         for part, present, features in zip(parts, *self._encode(images, parts, rows)):
             judged = self._judge(present, features)
-            stages = [stage({modality: levels[index] for modality, levels in features.items()}, judged)
+            stages = [stage({modality: levels[index] for modality, levels in features.items()},
+                            {} if self.trusting else judged)
                       for index, stage in enumerate(self.fusion)]
             fused.append([stage[0] for stage in stages])
             maps.append([self._by_modality(part, stage[1]) for stage in stages])
@@ -158,7 +164,8 @@ class RSGMamba(nn.Module):
             logits=decoded.permute(0, 3, 1, 2),
             reliability=torch.where(_in_batch_order(parts, used), torch.sigmoid(reliability_logits), 0.0),
             reliability_logits=reliability_logits,
-            reliability_maps=tuple(_in_batch_order(parts, levels) for levels in zip(*maps)) if self.gated else ())
+            reliability_maps=(tuple(_in_batch_order(parts, levels) for levels in zip(*maps))
+                              if self.gated and not self.trusting else ()))
 
     @property
     def gated(self) -> bool:
@@ -213,12 +220,14 @@ class RSGMamba(nn.Module):
         return {m: list(stages) for m, stages in zip(images, split)}
 
     def _judge(self, images: dict[int, Tensor], features: dict[int, list[Tensor]]) -> dict[int, Tensor]:
-        if self.reliability_head is not None:
+        if self.reliability_head is not None and not self.trusting:
             return self.reliability_head(images, features)
         return {place: image.new_full((len(image),), TRUSTED_LOGIT) for place, image in images.items()}
 
     def _published(self, images: dict[int, Tensor], judged: dict[int, Tensor]) -> dict[int, Tensor]:
-        return judged if self.training or not self.gated else self.reliability_head.published(images, judged)
+        if self.training or self.trusting or not self.gated:
+            return judged
+        return self.reliability_head.published(images, judged)
 
     def _by_modality(self, part: Part, values: dict[int, Tensor]) -> Tensor:
         """Stack (b, ...) or (b, H, W, 1) of each available modality to (b, M, ...), with 0 for the others."""
@@ -249,5 +258,5 @@ def _initialise(module: nn.Module) -> None:
         nn.init.trunc_normal_(module.weight, std=0.02)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
-    elif isinstance(module, RSGMB):
+    elif isinstance(module, (RSGMB, ReliableCrossScan)):
         module.open_gates()

@@ -13,6 +13,10 @@ from rsgmamba_ros.training.loss import LossConfig
 from rsgmamba_ros.vocabulary.errors import ConfigError
 from rsgmamba_ros.vocabulary.images import AUXILIARY_MODALITIES, Modality
 
+#: What a phase may teach alone, see `Phase.learns`.
+PARTS = ('reliability', 'gates')
+LARGEST_RESTART = 100
+
 
 @dataclass(frozen=True)
 class SyntheticData:
@@ -46,10 +50,13 @@ class Phase:
     """A stretch of training with one crop size; the crop is `height` x `width` pixels of the scaled image.
 
     Attributes:
-        learns: `all`, or only the `reliability` head, with everything else as it is: no decoder runs, which is cheap.
+        learns: `all`, or only the `reliability` head, with everything else as it is: no decoder runs, which is cheap;
+            or only the `gates` of a fusion with `exchange`, after that. Where there are such phases no gate plays a
+            part in those that learn all.
         scales: smallest and largest enlargement, in place of the augmentation's.
         failures: in place of the training's.
-        restart: above 0, the learning rate begins anew here with this share of the training's, and falls from here on.
+        restart: above 0, the learning rate begins anew here with this share of the training's, and falls from here on;
+            what a phase teaches alone may learn faster than all together, so there it may be above 1.
     """
 
     steps: int
@@ -62,14 +69,15 @@ class Phase:
     restart: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.restart <= 1:
-            raise ConfigError(f'restart is {self.restart}; it is a share, 0..1')
+        if not 0 <= self.restart <= (1 if self.learns == 'all' else LARGEST_RESTART):
+            raise ConfigError(f'restart is {self.restart}; it is a share, 0..1, and 0..{LARGEST_RESTART} in a phase '
+                              'that teaches a part alone')
         if min(self.steps, self.batch_size) < 1:
             raise ConfigError(f'a phase has at least one step and one sample, got {self.steps} and {self.batch_size}')
         if self.height % STRIDE or self.width % STRIDE or min(self.height, self.width) < STRIDE:
             raise ConfigError(f'crop {self.height}x{self.width}: both sides must be multiples of {STRIDE}')
-        if self.learns not in ('all', 'reliability'):
-            raise ConfigError(f"learns is {self.learns!r}; a phase teaches 'all' or 'reliability'")
+        if self.learns not in ('all', *PARTS):
+            raise ConfigError(f"learns is {self.learns!r}; a phase teaches 'all', 'reliability' or 'gates'")
         if len(self.scales) not in (0, 2):
             raise ConfigError(f'scales are {self.scales}; give the smallest and the largest, or none')
 
@@ -95,6 +103,7 @@ class TrainingConfig:
         precision: of the forward pass: `float32` or `bfloat16`.
         validate_every: steps; likewise `save_every` (of the state to resume from) and `log_every`.
         calibration_samples: how many validation samples, each at every severity, the calibration is fitted to.
+        device: `auto` (CUDA if there is one), or a torch device by name.
         workers: processes that prepare samples; 0 prepares them between the steps.
         threads: of torch, 0 for its own choice.
     """
@@ -123,7 +132,7 @@ class TrainingConfig:
     clip_norm: float = 5.0
     ema_decay: float = 0.998
     precision: str = 'float32'
-    device: str = 'cpu'
+    device: str = 'auto'
     validate_every: int = 500
     save_every: int = 200
     log_every: int = 20
@@ -143,8 +152,8 @@ class TrainingConfig:
             raise ConfigError("give either 'encoder' or 'start': a checkpoint has an encoder")
         if not self.phases:
             raise ConfigError('phases is empty; a training has at least one')
-        if not FUSIONS[self.fusion].gated and any(phase.learns == 'reliability' for phase in self.phases):
-            raise ConfigError(f'{self.fusion} estimates no reliability; leave out the phases that teach it')
+        if not FUSIONS[self.fusion].gated and any(phase.learns != 'all' for phase in self.phases):
+            raise ConfigError(f'{self.fusion} estimates no reliability; leave out the phases that teach it, or gates')
         alone = [name for name, kind in FUSIONS.items() if len(kind.modalities) == 1]
         if not set(self.teachers) <= set(alone):
             raise ConfigError(f'teachers are {list(self.teachers)}; expected some of {alone}')
@@ -194,12 +203,13 @@ class TrainingConfig:
         return self._falls()[self._index_at(step)][1]
 
     def _falls(self) -> list[tuple[int, float]]:
-        """For each phase which fall of the learning rate it belongs to, -1 for the reliability's, and its share."""
+        """For each phase which fall of the learning rate it belongs to, below 0 for one of `PARTS`, and its share."""
         falls, fall, share = [], 0, 1.0
         for phase in self.phases:
             if phase.restart and phase.learns == 'all':
                 fall, share = fall + 1, phase.restart
-            falls.append((fall, share) if phase.learns == 'all' else (-1, phase.restart or 1.0))
+            own = PARTS.index(phase.learns) - len(PARTS) if phase.learns in PARTS else fall
+            falls.append((own, share if phase.learns == 'all' else phase.restart or 1.0))
         return falls
 
     def phase_at(self, step: int) -> Phase:

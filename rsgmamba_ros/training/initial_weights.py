@@ -7,6 +7,7 @@ from torch import Size, Tensor
 
 from rsgmamba_ros.network.checkpoint import load_checkpoint, load_strictly, load_vmamba
 from rsgmamba_ros.network.efficientnet import EfficientNetLiteEncoder, load_imagenet
+from rsgmamba_ros.network.reliable_cross_scan import ReliableCrossScan
 from rsgmamba_ros.network.rsgmamba import RSGMamba
 from rsgmamba_ros.vocabulary.errors import ConfigError
 from rsgmamba_ros.vocabulary.labels import LabelSpace
@@ -37,8 +38,8 @@ def load_encoder(network: RSGMamba, source: Path | None) -> None:
 def load_start(network: RSGMamba, labels: LabelSpace, source: Path | None) -> None:
     """Start the whole network from a checkpoint; None leaves it as it is.
 
-    The classifier of other classes is left out, and a reliability head of another kind: they stay as initialised. Norms
-    that were common to both modalities are where private ones begin.
+    The classifier of other classes is left out, and a reliability head of another kind: they stay as initialised, as do
+    the gates that a cross scan does not have. Norms that were common to both modalities are where private ones begin.
 
     Raises:
         CheckpointError: the file cannot be used, or is of a network of another shape; the message lists what differs.
@@ -52,7 +53,8 @@ def load_start(network: RSGMamba, labels: LabelSpace, source: Path | None) -> No
         tensors = _exchanged(tensors, own, 'decoder.classifier.')
     if _shapes(tensors, 'reliability_head.') != _shapes(own, 'reliability_head.'):
         tensors = _exchanged(tensors, own, 'reliability_head.')
-    load_strictly(network, _with_private_norms(tensors, own), str(source))
+    gates = {name: value for name, value in own.items() if is_gate(name) and name not in tensors}
+    load_strictly(network, _with_private_norms(tensors | gates, own), str(source))
 
 
 def _with_private_norms(tensors: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -68,6 +70,11 @@ def _exchanged(tensors: dict[str, Tensor], own: dict[str, Tensor], beginning: st
 
 def _shapes(tensors: dict[str, Tensor], beginning: str) -> dict[str, Size]:
     return {name: value.shape for name, value in tensors.items() if name.startswith(beginning)}
+
+
+def is_gate(name: str) -> bool:
+    """Whether a parameter is one of those that a `ReliableCrossScan` has beyond a cross scan."""
+    return name.startswith('fusion.') and name.split('.')[2] in ReliableCrossScan.gates
 
 
 def freeze(network: RSGMamba, beginnings: tuple[str, ...]) -> None:

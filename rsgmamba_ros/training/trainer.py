@@ -14,19 +14,20 @@ from tqdm import tqdm
 from rsgmamba_ros.data.samples import Dataset
 from rsgmamba_ros.network.checkpoint import Checkpoint, save_checkpoint
 from rsgmamba_ros.network.presets import create_network
+from rsgmamba_ros.network.reliable_cross_scan import ReliableCrossScan
 from rsgmamba_ros.training.averaging import AveragedNetwork
 from rsgmamba_ros.training.batches import Batch, training_batches
 from rsgmamba_ros.training.calibration import fit_calibration
 from rsgmamba_ros.training.clean_images import fit_clean_images, forget_clean_images
-from rsgmamba_ros.training.config import TrainingConfig
+from rsgmamba_ros.training.config import Phase, TrainingConfig
 from rsgmamba_ros.training.distributed import join_processes
-from rsgmamba_ros.training.initial_weights import freeze, load_encoder, load_start
+from rsgmamba_ros.training.initial_weights import freeze, is_gate, load_encoder, load_start
 from rsgmamba_ros.training.loss import loss_parts, LossParts, reliability_parts, total_loss
 from rsgmamba_ros.training.schedule import learning_rate_factor, parameter_groups
 from rsgmamba_ros.training.teachers import load_teachers
 from rsgmamba_ros.training.training_log import TrainingLog
 from rsgmamba_ros.training.validation import reliability_logits, validate
-from rsgmamba_ros.vocabulary.errors import CheckpointError
+from rsgmamba_ros.vocabulary.errors import CheckpointError, ConfigError
 
 #: What a training leaves in its folder.
 CHECKPOINT = 'checkpoint.safetensors'
@@ -59,6 +60,11 @@ class Trainer:
             forget_clean_images(self.network)
         self.network.to(self.device)
         freeze(self.network, config.frozen)
+        self.trainable = {name: parameter for name, parameter in self.network.named_parameters()
+                          if parameter.requires_grad}
+        self.has_gates = any(phase.learns == 'gates' for phase in config.phases)
+        if self.has_gates and not isinstance(self.network.fusion[0], ReliableCrossScan):
+            raise ConfigError("a phase teaches 'gates', which only a fusion with exchange has, see FusionConfig")
         places = ((teachers or self.folder) / name / CHECKPOINT for name in config.teachers)
         self.teachers = load_teachers(places, dataset.labels, self.device)
         self.average = AveragedNetwork(self.network, decay=config.ema_decay)
@@ -91,6 +97,7 @@ class Trainer:
         for batch in batches:
             if self.step >= last:
                 break
+            self._begin(self.config.phase_at(self.step))
             if self.config.phase_at(self.step).learns == 'reliability':
                 # Not before: until then most images are cut and scaled as none is in use.
                 fit_clean_images(self.network, self.average.network, self.dataset, self.config.preprocessing)
@@ -104,6 +111,12 @@ class Trainer:
         if self.step >= self.config.steps and self.processes.is_first:
             self._finish()
         self.processes.barrier()
+
+    def _begin(self, phase: Phase) -> None:
+        """Let learn what a phase teaches."""
+        self.network.trusting = self.average.network.trusting = phase.learns == 'all' and self.has_gates
+        for name, parameter in self.trainable.items():
+            parameter.requires_grad_(phase.learns != 'gates' or is_gate(name))
 
     def _train_step(self, wrapped: torch.nn.Module, batch: Batch) -> dict[str, Tensor]:
         config, step = self.config, self.step

@@ -31,8 +31,15 @@ def test_a_network_without_gates_has_no_phase_that_teaches_reliability():
         replace(CONFIG, fusion='sum')
 
 
-@pytest.mark.parametrize('wrong, message', [({'learns': 'gates'}, 'learns'), ({'scales': (1.0,)}, 'scales'),
+@pytest.mark.parametrize('wrong, message', [({'learns': 'decoder'}, 'learns'), ({'scales': (1.0,)}, 'scales'),
                                             ({'restart': 2.0}, 'restart')])
 def test_a_phase_that_makes_no_sense_is_refused(wrong, message):
     with pytest.raises(ConfigError, match=message):
         Phase(1, 1, 32, 32, **wrong)
+
+
+def test_what_learns_alone_has_a_learning_rate_of_its_own_which_may_be_larger():
+    config = replace(CONFIG, phases=(Phase(4, 2, 32, 32), Phase(3, 2, 32, 32, learns='reliability'),
+                                     Phase(2, 2, 32, 32, learns='gates', restart=5.0)))
+    assert [config.progress_at(step) for step in (3, 4, 6, 7, 8)] == [(3, 4), (0, 3), (2, 3), (0, 2), (1, 2)]
+    assert [config.share_at(step) for step in (3, 4, 7)] == [1.0, 1.0, 5.0]

@@ -79,3 +79,15 @@ def test_private_norms_begin_as_the_common_ones_of_a_checkpoint(tmp_path):
     load_start(private, labels, path)
     assert torch.equal(private.encoder.stem.scale, common.encoder.stem.scale)
     assert torch.equal(private.encoder.stem.auxiliary_scale, common.encoder.stem.scale)
+
+
+def test_a_reliable_cross_scan_goes_on_from_a_cross_scan(tmp_path):
+    path, labels = tmp_path / 'cross_scan.safetensors', LabelSpace(('wall', 'box'))
+    before = create_network('lite', classes=2, fusion='cross_scan')
+    save_checkpoint(path, Checkpoint(before, labels, Modality.DEPTH), dtype=torch.float32)
+    network = create_network('lite', classes=2)
+    own = {name: value.clone() for name, value in network.state_dict().items()}
+    load_start(network, labels, path)
+    given = before.state_dict()
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, given.get(name, own[name])), name

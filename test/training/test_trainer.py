@@ -6,14 +6,16 @@ import torch
 
 from rsgmamba_ros.data.samples import AugmentationConfig, Sample
 from rsgmamba_ros.network.checkpoint import load_checkpoint
+from rsgmamba_ros.network.fusion_parts import FusionConfig
 from rsgmamba_ros.network.presets import EDGE_CORRELATION
 from rsgmamba_ros.pipeline.preprocessing import PreprocessingConfig
 from rsgmamba_ros.training.batches import training_batches
 from rsgmamba_ros.training.config import Phase, TrainingConfig
 from rsgmamba_ros.training.failures import FailureConfig
+from rsgmamba_ros.training.initial_weights import is_gate
 from rsgmamba_ros.training.trainer import Trainer
 from rsgmamba_ros.training.training_log import read_rows
-from rsgmamba_ros.vocabulary.errors import CheckpointError
+from rsgmamba_ros.vocabulary.errors import CheckpointError, ConfigError
 from rsgmamba_ros.vocabulary.images import Modality
 from rsgmamba_ros.vocabulary.labels import LabelSpace
 
@@ -176,6 +178,31 @@ def test_what_is_clean_is_fitted_when_the_reliability_is_taught(tmp_path):
             assert torch.equal(value, trainer.network.reliability_head.get_buffer(name)), name
     config = replace(config, start=tmp_path / 'run' / 'checkpoint.safetensors')
     assert fitted(Trainer(config, Squares(), Squares(), tmp_path / 'next').network) == [False, False, False]
+
+
+def test_gates_play_no_part_until_the_reliability_is_learned_and_then_learn_alone(tmp_path):
+    network = {**CONFIG.network, 'fusion_size': FusionConfig(rank=4, exchange=True)}
+    part = dict(batch_size=2, height=32, width=64)
+    phases = (Phase(2, **part), Phase(2, **part, learns='reliability'), Phase(2, **part, learns='gates'))
+    config = replace(CONFIG, network=network, phases=phases, failures=FailureConfig(alone=1))
+    trainer = Trainer(config, Squares(), Squares(), tmp_path / 'gated')
+    changed = []
+    for until in (2, 4, 6):
+        before = {name: value.clone() for name, value in trainer.network.named_parameters()}
+        trainer.run(until=until)
+        changed.append({name for name, value in trainer.network.named_parameters()
+                        if not torch.equal(value, before[name])})
+    gates = {name for name in before if is_gate(name)}
+    head = {name for name in before if name.startswith('reliability_head.')}
+    assert changed[0] and not changed[0] & (gates | head)
+    assert changed[1] and changed[1] <= head
+    assert changed[2] and changed[2] <= gates
+    assert not trainer.network.trusting
+
+
+def test_a_fusion_without_exchange_has_no_gates_that_learn_alone(tmp_path):
+    with pytest.raises(ConfigError, match='exchange'):
+        Trainer(replace(CONFIG, phases=(Phase(2, 2, 32, 32, learns='gates'),)), Squares(), Squares(), tmp_path)
 
 
 def fitted(network):

@@ -2,7 +2,8 @@
 import pytest
 import torch
 
-from rsgmamba_ros.network.fusion import FusionConfig, RSGMB
+from rsgmamba_ros.network.fusion_parts import FusionConfig
+from rsgmamba_ros.network.rsgmb import RSGMB
 
 
 @pytest.fixture(scope='module')

@@ -123,8 +123,8 @@ class ReliableCrossScan(UngatedFusion):
         The trust in modality m is `G_m = g_u^m r_m`, its own gate times its scalar reliability; in relation to the more
         trusted one, pixel by pixel, it weighs what m adds: `e_m = (G_m / max_k G_k)^p_m`, with a learned power. Stream
         m is read with `C_eff^m = C_m + e_o (C_o - C_m)`, o the other one, and the merge takes `e_m` of it. So a
-        modality that is not trusted fades until the block is the cross scan of the other one alone. A modality that is
-        alone takes the other one's place, too, see `StandIn`.
+        modality that is not trusted fades until the block is the cross scan of the other one alone, but for what a
+        `StandIn` adds to a modality that is alone: it takes the other one's place, too.
 
         Args:
             features: as in `RSGMB.forward`.

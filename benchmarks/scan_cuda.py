@@ -9,57 +9,34 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 import json
 import sys
 from typing import Any
 
+import scan
 import torch
 from torch import Tensor
 
-from rsgmamba_ros.ops.cross_scan import DIRECTIONS
 from rsgmamba_ros.ops.selective_scan import BACKENDS, selective_scan_map
 
 NAMES = ('triton', 'mamba_ssm', 'chunked', 'reference')
 DTYPES = (torch.float32, torch.bfloat16)
 
 
-@dataclass(frozen=True)
-class Case:
-    """One map: batch, height, width, channels, states, rank of the step."""
-
-    batch: int
-    height: int
-    width: int
-    channels: int
-    states: int
-    rank: int
+#: Those of the CPU's benchmark, and of `lite` in training: the encoder's first and third stage.
+CASES = (*scan.CASES, scan.Case(8, 48, 64, 24, 1, 2), scan.Case(8, 12, 16, 112, 1, 7))
 
 
-#: Of `base` at 480x640: the encoder's first and third stage, and the fusion's first. Of `lite` in training: the
-#: encoder's first and third stage.
-CASES = (Case(2, 120, 160, 96, 1, 6), Case(2, 30, 40, 384, 1, 24), Case(1, 120, 160, 144, 4, 6),
-         Case(8, 48, 64, 24, 1, 2), Case(8, 12, 16, 112, 1, 7))
-
-
-def is_smallest(case: Case) -> bool:
+def is_smallest(case: scan.Case) -> bool:
     """Whether `reference`, a loop over the length, runs too."""
     return case.height * case.width == min(other.height * other.width for other in CASES)
 
 
-def arguments(case: Case, dtype: torch.dtype) -> list[Tensor]:
+def arguments(case: scan.Case, dtype: torch.dtype) -> list[Tensor]:
     """What `selective_scan_map` takes, on the GPU; the weights float32."""
-    generator = torch.Generator().manual_seed(0)
-
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(shape, generator=generator)
-
-    tensors = (normal(case.batch, case.height, case.width, case.channels).to(dtype),
-               normal(case.batch, case.height, case.width, DIRECTIONS, case.rank + 2 * case.states).to(dtype),
-               0.3 * normal(DIRECTIONS, case.channels, case.rank), normal(DIRECTIONS, case.channels),
-               -torch.rand(DIRECTIONS, case.channels, case.states, generator=generator),
-               torch.ones(DIRECTIONS, case.channels))
-    return [tensor.cuda() for tensor in tensors]
+    u, projected, *weights = (tensor.cuda() for tensor in scan.arguments(case))
+    return [u.to(dtype), projected.to(dtype), *weights]
 
 
 def median_ms(call: Callable[[], Any]) -> float:
@@ -68,7 +45,7 @@ def median_ms(call: Callable[[], Any]) -> float:
     return do_bench(call, return_mode='median')
 
 
-def measure(case: Case, dtype: torch.dtype, name: str, expected: Tensor) -> dict[str, float | None]:
+def measure(case: scan.Case, dtype: torch.dtype, name: str, expected: Tensor) -> dict[str, float | None]:
     """Milliseconds of forward, and of forward and backward (None for `reference`), and the relative error."""
     given = arguments(case, dtype)
     with torch.no_grad():
@@ -113,7 +90,7 @@ def main() -> None:
     print('| batch, map, channels, N, R | dtype | backend | forward, ms | and backward, ms | error |')
     print('|---|---|---|--:|--:|--:|')
     for row in measured:
-        case = Case(**row['case'])
+        case = scan.Case(**row['case'])
         both = '' if row['both_ms'] is None else f'{row["both_ms"]:.3f}'
         shape = f'{case.batch}, {case.height}x{case.width}, {case.channels}, {case.states}, {case.rank}'
         print(f'| {shape} | {row["dtype"]} | {row["backend"]} | {row["forward_ms"]:.3f} | {both} '

@@ -7,7 +7,8 @@ import pytest
 @pytest.fixture(scope='module')
 def load_benchmark(project_root):
     """A function that imports a file of benchmarks/ by its name."""
-    loaded = []
+    loaded, folder = [], str(project_root / 'benchmarks')
+    sys.path.insert(0, folder)  # as for a script: one may import another one
 
     def load(name: str):
         spec = importlib.util.spec_from_file_location(f'{name}_benchmark', project_root / 'benchmarks' / f'{name}.py')
@@ -18,5 +19,6 @@ def load_benchmark(project_root):
         return module
 
     yield load
+    sys.path.remove(folder)
     for name in loaded:
         del sys.modules[name]

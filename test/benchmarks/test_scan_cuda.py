@@ -25,7 +25,7 @@ def test_the_loop_runs_on_the_shortest_map_only(benchmark):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='no CUDA')
 def test_triton_is_timed_and_accurate(benchmark):
-    case = benchmark.Case(1, 4, 6, 48, 2, 3)
+    case = benchmark.scan.Case(1, 4, 6, 48, 2, 3)
     expected = benchmark.selective_scan_map(*(tensor.double() for tensor in benchmark.arguments(case, torch.float32)),
                                             backend='chunked')
     figures = benchmark.measure(case, torch.float32, 'triton', expected)

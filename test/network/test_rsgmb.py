@@ -12,10 +12,14 @@ def block():
     return RSGMB(16, 2, FusionConfig(rank=4, relative=True)).requires_grad_(False)
 
 
-@pytest.fixture(scope='module')
-def features():
+def random_features():
     generator = torch.Generator().manual_seed(1)
     return {modality: torch.randn(1, 8, 8, 16, generator=generator) for modality in range(2)}
+
+
+@pytest.fixture(scope='module')
+def features():
+    return random_features()
 
 
 def fuse(block, features, **logits):

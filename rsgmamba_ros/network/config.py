@@ -30,6 +30,8 @@ class RSGMambaConfig:
         private_norms: whether the encoder efficientnet_lite0 has factors and biases for each modality instead of common
             ones; its weights are common in any case.
         fusion_size: size of RSGMB.
+        late_fusion: whether what each image of a pair shows alone counts as well, by its reliability, see
+            `network.late_fusion`; for networks that estimate it.
         correlation: where the reliability head compares the modalities.
         typicality: whether it measures how far auxiliary images are from clean ones, see `network.typicality`.
         pair_checks: whether it checks that a pair is aligned, see `network.alignment_check`, and that the auxiliary
@@ -49,6 +51,7 @@ class RSGMambaConfig:
     drop_path: float = 0.2
     private_norms: bool = False
     fusion_size: FusionConfig = field(default_factory=FusionConfig)
+    late_fusion: bool = False
     correlation: CorrelationConfig = field(default_factory=CorrelationConfig)
     typicality: bool = False
     pair_checks: bool = False

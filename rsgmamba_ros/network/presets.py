@@ -26,7 +26,7 @@ PRESETS: dict[str, RSGMambaConfig] = {
     # 5.0M with EfficientNet-Lite0 as encoder: where there are no VMamba weights, a start from ImageNet all the same.
     'lite': RSGMambaConfig(
         classes=40, encoder='efficientnet_lite0', dims=efficientnet.DIMS, private_norms=True,
-        fusion_size=FusionConfig(states=1, ratio=1.0, rank=8, exchange=True),
+        fusion_size=FusionConfig(states=1, ratio=1.0, rank=8, exchange=True), late_fusion=True,
         correlation=EDGE_CORRELATION, typicality=True, pair_checks=True, decoder_width=64, decoder_mlp_ratio=2.0),
     # About 15M.
     'small': RSGMambaConfig(

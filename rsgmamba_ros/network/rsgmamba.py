@@ -19,6 +19,7 @@ from rsgmamba_ros.network.config import ENCODERS, RSGMambaConfig
 from rsgmamba_ros.network.decoder import Decoder, enlarge
 from rsgmamba_ros.network.encoder import STRIDES
 from rsgmamba_ros.network.fusion import FUSIONS
+from rsgmamba_ros.network.late_fusion import fuse_late
 from rsgmamba_ros.network.reliability import ReliabilityHead
 from rsgmamba_ros.network.reliable_cross_scan import ReliableCrossScan
 from rsgmamba_ros.network.rsgmb import RSGMB
@@ -82,6 +83,8 @@ class RSGMamba(nn.Module):
         #: Whether every sensor is trusted and no gate plays a part, as in training until the reliability is learned;
         #: for networks whose fusion is a `ReliableCrossScan`.
         self.trusting = False
+        #: Whether what each image of a pair shows alone counts as well; not in training, where every reading is taught.
+        self.late_fusion = config.late_fusion and kind.gated
 
     def set_scan_backend(self, name: str) -> None:
         """Choose the backend of every scan: a key of `rsgmamba_ros.ops.selective_scan.BACKENDS`, or `auto`."""
@@ -146,19 +149,23 @@ class RSGMamba(nn.Module):
         return replace(output, logits=enlarge(output.logits, (images.shape[-2], images.shape[-1])))
 
     def _segment(self, images: Tensor, parts: list[Part], rows: Tensor | None) -> NetworkOutput:
-        fused, logits, maps, used = [], [], [], []
+        fused, logits, maps, used, lone = [], [], [], [], {}
         for part, present, features in zip(parts, *self._encode(images, parts, rows)):
             judged = self._judge(present, features)
-            stages = [stage({modality: levels[index] for modality, levels in features.items()},
-                            {} if self.trusting else judged)
-                      for index, stage in enumerate(self.fusion)]
-            fused.append([stage[0] for stage in stages])
-            maps.append([self._by_modality(part, stage[1]) for stage in stages])
+            levels, own_maps = self._fuse(features, judged)
+            fused.append(levels)
+            maps.append([self._by_modality(part, stage) for stage in own_maps])
             logits.append(self._by_modality(part, self._published(present, judged)))
             # Made on the device: a table sent there would make a CUDA graph impossible.
             there = {place: torch.ones_like(logit, dtype=torch.bool) for place, logit in judged.items()}
             used.append(self._by_modality(part, there))
-        decoded = self.decoder([_in_batch_order(parts, levels) for levels in zip(*fused)])
+            if self.late_fusion and not self.training and len(features) > 1:
+                pair, trust = len(fused) - 1, judged
+                lone = {place: self._fuse({place: stages}, judged)[0] for place, stages in features.items()}
+        decoded = self._decode([*fused, *lone.values()])
+        if lone:
+            decoded[pair] = fuse_late(decoded[pair], dict(zip(lone, decoded[len(parts):])), trust)
+        decoded = _in_batch_order(parts, decoded[:len(parts)])
         reliability_logits = _in_batch_order(parts, logits)
         return NetworkOutput(
             logits=decoded.permute(0, 3, 1, 2),
@@ -166,6 +173,21 @@ class RSGMamba(nn.Module):
             reliability_logits=reliability_logits,
             reliability_maps=(tuple(_in_batch_order(parts, levels) for levels in zip(*maps))
                               if self.gated and not self.trusting else ()))
+
+    def _fuse(self, features: dict[int, list[Tensor]],
+              judged: dict[int, Tensor]) -> tuple[list[Tensor], list[dict[int, Tensor]]]:
+        """Every stage's fused features, and its gates by modality."""
+        stages = [stage({modality: levels[index] for modality, levels in features.items()},
+                        {} if self.trusting else judged)
+                  for index, stage in enumerate(self.fusion)]
+        return [fused for fused, _ in stages], [gates for _, gates in stages]
+
+    def _decode(self, readings: list[list[Tensor]]) -> list[Tensor]:
+        """Fused features of every stage -> logits at stride 4, channels last; all readings in one batch."""
+        if len(readings) == 1:
+            return [self.decoder(readings[0])]
+        decoded = self.decoder([torch.cat(levels) for levels in zip(*readings)])
+        return list(decoded.split([len(levels[0]) for levels in readings]))
 
     @property
     def gated(self) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from rsgmamba_ros.data.samples import Dataset
 from rsgmamba_ros.evaluation.protocols import conditions_of
 from rsgmamba_ros.evaluation.scoring import score_conditions, summarise
-from rsgmamba_ros.network.checkpoint import load_checkpoint
+from rsgmamba_ros.network.checkpoint import Checkpoint, load_checkpoint
 from rsgmamba_ros.pipeline.segmenter import Segmenter, SegmenterConfig
 from rsgmamba_ros.training.config import TrainingConfig
 from rsgmamba_ros.training.failures import FailureConfig
@@ -34,12 +34,15 @@ class Rival:
 
     Attributes:
         restores: whether it is scored with `SegmenterConfig.restore`.
+        late_fusion: whether a network without reliability is scored with `network.late_fusion`, in which all readings
+            then count alike: what it does without reliability.
         trained_as: the name of the rival whose training is scored; empty for its own.
     """
 
     fusion: str
     with_failures: bool
     restores: bool = False
+    late_fusion: bool = False
     trained_as: str = ''
 
     def config(self, base: TrainingConfig) -> TrainingConfig:
@@ -58,8 +61,10 @@ RIVALS = {
     'rsgmb_restoring': Rival('rsgmb', True, restores=True, trained_as='rsgmb'),
     'sum_as_published': Rival('sum', False),
     'sum_with_failures': Rival('sum', True),
+    'sum_late_fusion': Rival('sum', True, late_fusion=True, trained_as='sum_with_failures'),
     'cross_scan_as_published': Rival('cross_scan', False),
     'cross_scan_with_failures': Rival('cross_scan', True),
+    'cross_scan_late_fusion': Rival('cross_scan', True, late_fusion=True, trained_as='cross_scan_with_failures'),
     'rgb_only': Rival('rgb_only', True),
     'x_only': Rival('x_only', True),
 }
@@ -83,20 +88,22 @@ def train_and_score(name: str, base: TrainingConfig, training: Dataset, validati
     checkpoint = own / CHECKPOINT
     if not checkpoint.exists():
         train_network(rival.config(base), training, validation, own, teachers=folder)
-    path = own / ('scores_restoring.json' if rival.restores else 'scores.json')
+    path = own / (f'scores_{name}.json' if rival.trained_as else 'scores.json')
     scored = json.loads(path.read_text()) if path.exists() else {}
     if scored.get('limit') != limit:
+        loaded = load_checkpoint(checkpoint)
+        if rival.late_fusion:
+            loaded.network.late_fusion = True
         config = SegmenterConfig(restore=rival.restores)
-        scored = {'limit': limit, **_score(checkpoint, config, base, validation, limit=limit, progress=progress)}
+        scored = {'limit': limit, **_score(loaded, config, base, validation, limit=limit, progress=progress)}
         path.write_text(json.dumps(scored, indent=1) + '\n')
     return scored
 
 
-def _score(checkpoint: Path, config: SegmenterConfig, base: TrainingConfig, validation: Dataset, *, limit: int,
+def _score(checkpoint: Checkpoint, config: SegmenterConfig, base: TrainingConfig, validation: Dataset, *, limit: int,
            progress: Callable[[Iterable], Iterable]) -> dict:
-    loaded = load_checkpoint(checkpoint)
-    parameters = sum(parameter.numel() for parameter in loaded.network.parameters())
-    segmenter = Segmenter(loaded, device=base.device, config=config)
+    parameters = sum(parameter.numel() for parameter in checkpoint.network.parameters())
+    segmenter = Segmenter(checkpoint, device=base.device, config=config)
     step = max(1, len(validation) // limit) if limit else 1
     conditions = conditions_of('all', base.auxiliary, severities=(3,), has_earlier=validation[0].earlier is not None)
     scores = []

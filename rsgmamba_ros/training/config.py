@@ -15,6 +15,7 @@ from rsgmamba_ros.vocabulary.images import AUXILIARY_MODALITIES, Modality
 
 #: What a phase may teach alone, see `Phase.learns`.
 PARTS = ('reliability', 'gates')
+LEARNS = ('all', *PARTS, 'segmentation')
 LARGEST_RESTART = 100
 
 
@@ -52,7 +53,8 @@ class Phase:
     Attributes:
         learns: `all`, or only the `reliability` head, with everything else as it is: no decoder runs, which is cheap;
             or only the `gates` of a fusion with `exchange`, after that. Where there are such phases no gate plays a
-            part in those that learn all.
+            part in those that learn all. At the end `segmentation` is everything but the reliability head, which goes
+            on to judge, and every gate plays its part.
         scales: smallest and largest enlargement, in place of the augmentation's.
         failures: in place of the training's.
         restart: above 0, the learning rate begins anew here with this share of the training's, and falls from here on;
@@ -69,15 +71,15 @@ class Phase:
     restart: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.restart <= (1 if self.learns == 'all' else LARGEST_RESTART):
+        if not 0 <= self.restart <= (LARGEST_RESTART if self.learns in PARTS else 1):
             raise ConfigError(f'restart is {self.restart}; it is a share, 0..1, and 0..{LARGEST_RESTART} in a phase '
                               'that teaches a part alone')
         if min(self.steps, self.batch_size) < 1:
             raise ConfigError(f'a phase has at least one step and one sample, got {self.steps} and {self.batch_size}')
         if self.height % STRIDE or self.width % STRIDE or min(self.height, self.width) < STRIDE:
             raise ConfigError(f'crop {self.height}x{self.width}: both sides must be multiples of {STRIDE}')
-        if self.learns not in ('all', *PARTS):
-            raise ConfigError(f"learns is {self.learns!r}; a phase teaches 'all', 'reliability' or 'gates'")
+        if self.learns not in LEARNS:
+            raise ConfigError(f'learns is {self.learns!r}; a phase teaches one of {list(LEARNS)}')
         if len(self.scales) not in (0, 2):
             raise ConfigError(f'scales are {self.scales}; give the smallest and the largest, or none')
 
@@ -171,11 +173,12 @@ class TrainingConfig:
     def for_fusion(self, name: str) -> TrainingConfig:
         """The same training for a network that fuses in another way: without what it has no use for.
 
-        What only teaches the reliability is left out for networks without gates, what teachers tell for networks of
-        one modality, which might be taught by themselves.
+        What only teaches the reliability or the gates is left out for networks without them, what teachers tell for
+        networks of one modality, which might be taught by themselves.
         """
         kind = FUSIONS[name]
-        phases = self.phases if kind.gated else tuple(phase for phase in self.phases if phase.learns == 'all')
+        phases = self.phases if kind.gated else tuple(
+            replace(phase, learns='all') for phase in self.phases if phase.learns not in PARTS)
         return replace(self, fusion=name, phases=phases, teachers=self.teachers if len(kind.modalities) > 1 else ())
 
     @property
@@ -206,10 +209,12 @@ class TrainingConfig:
         """For each phase which fall of the learning rate it belongs to, below 0 for one of `PARTS`, and its share."""
         falls, fall, share = [], 0, 1.0
         for phase in self.phases:
-            if phase.restart and phase.learns == 'all':
+            if phase.learns in PARTS:
+                falls.append((PARTS.index(phase.learns) - len(PARTS), phase.restart or 1.0))
+                continue
+            if phase.restart:
                 fall, share = fall + 1, phase.restart
-            own = PARTS.index(phase.learns) - len(PARTS) if phase.learns in PARTS else fall
-            falls.append((own, share if phase.learns == 'all' else phase.restart or 1.0))
+            falls.append((fall, share))
         return falls
 
     def phase_at(self, step: int) -> Phase:

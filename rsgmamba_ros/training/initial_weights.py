@@ -14,6 +14,7 @@ from rsgmamba_ros.vocabulary.labels import LabelSpace
 
 #: In place of a file: the ImageNet weights of EfficientNet-Lite0, which a package holds.
 IMAGENET = 'imagenet'
+HEAD = 'reliability_head.'
 
 
 def load_encoder(network: RSGMamba, source: Path | None) -> None:
@@ -51,8 +52,8 @@ def load_start(network: RSGMamba, labels: LabelSpace, source: Path | None) -> No
     own = network.state_dict()
     if checkpoint.labels.names != labels.names:
         tensors = _exchanged(tensors, own, 'decoder.classifier.')
-    if _shapes(tensors, 'reliability_head.') != _shapes(own, 'reliability_head.'):
-        tensors = _exchanged(tensors, own, 'reliability_head.')
+    if _shapes(tensors, HEAD) != _shapes(own, HEAD):
+        tensors = _exchanged(tensors, own, HEAD)
     gates = {name: value for name, value in own.items() if is_gate(name) and name not in tensors}
     load_strictly(network, _with_private_norms(tensors | gates, own), str(source))
 
@@ -75,6 +76,11 @@ def _shapes(tensors: dict[str, Tensor], beginning: str) -> dict[str, Size]:
 def is_gate(name: str) -> bool:
     """Whether a parameter is one of those that a `ReliableCrossScan` has beyond a cross scan."""
     return name.startswith('fusion.') and name.split('.')[2] in ReliableCrossScan.gates
+
+
+def is_reliability_head(name: str) -> bool:
+    """Whether a parameter is one of the reliability head's."""
+    return name.startswith(HEAD)
 
 
 def freeze(network: RSGMamba, beginnings: tuple[str, ...]) -> None:

@@ -21,7 +21,7 @@ from rsgmamba_ros.training.calibration import fit_calibration
 from rsgmamba_ros.training.clean_images import fit_clean_images, forget_clean_images
 from rsgmamba_ros.training.config import Phase, TrainingConfig
 from rsgmamba_ros.training.distributed import join_processes
-from rsgmamba_ros.training.initial_weights import freeze, is_gate, load_encoder, load_start
+from rsgmamba_ros.training.initial_weights import freeze, is_gate, is_reliability_head, load_encoder, load_start
 from rsgmamba_ros.training.loss import loss_parts, LossParts, reliability_parts, total_loss
 from rsgmamba_ros.training.schedule import learning_rate_factor, parameter_groups
 from rsgmamba_ros.training.teachers import load_teachers
@@ -116,7 +116,8 @@ class Trainer:
         """Let learn what a phase teaches."""
         self.network.trusting = self.average.network.trusting = phase.learns == 'all' and self.has_gates
         for name, parameter in self.trainable.items():
-            parameter.requires_grad_(phase.learns != 'gates' or is_gate(name))
+            stays = {'gates': not is_gate(name), 'segmentation': is_reliability_head(name)}.get(phase.learns, False)
+            parameter.requires_grad_(not stays)
 
     def _train_step(self, wrapped: torch.nn.Module, batch: Batch) -> dict[str, Tensor]:
         config, step = self.config, self.step

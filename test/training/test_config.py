@@ -32,7 +32,8 @@ def test_a_network_without_gates_has_no_phase_that_teaches_reliability():
 
 
 @pytest.mark.parametrize('wrong, message', [({'learns': 'decoder'}, 'learns'), ({'scales': (1.0,)}, 'scales'),
-                                            ({'restart': 2.0}, 'restart')])
+                                            ({'restart': 2.0}, 'restart'),
+                                            ({'restart': 2.0, 'learns': 'segmentation'}, 'restart')])
 def test_a_phase_that_makes_no_sense_is_refused(wrong, message):
     with pytest.raises(ConfigError, match=message):
         Phase(1, 1, 32, 32, **wrong)

@@ -54,6 +54,19 @@ def test_two_processes_give_the_result_of_one(tmp_path, config):
     assert distance < 2e-3, 'three steps at a learning rate of 1e-3'
 
 
+def test_two_processes_agree_on_gates_and_on_what_is_taught_beside_them(tmp_path):
+    part = '{{steps: 2, batch_size: 4, height: 32, width: 64, learns: {}, failures: {{alone: 1}}}}'
+    phases = ', '.join(part.format(name) for name in ('all', 'gates', 'segmentation'))
+    config = tmp_path / 'config.yaml'
+    lines = CONFIG.format(cache=tmp_path / 'cache', steps=1).splitlines()
+    kept = [line for line in lines if not line.startswith(('phases', 'network'))]
+    config.write_text('\n'.join([*kept, f'phases: [{phases}]', 'preset: lite']))
+    finish(start(tmp_path / 'one', config))
+    finish(start(tmp_path / 'two', config, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2'))
+    one, two = (read_rows(tmp_path / run / 'train.csv') for run in ('one', 'two'))
+    assert two['loss_labels'] == pytest.approx(one['loss_labels'], rel=1e-3)
+
+
 def test_a_training_killed_at_any_moment_resumes_to_the_same_curve(tmp_path):
     config = tmp_path / 'config.yaml'
     config.write_text(CONFIG.format(cache=tmp_path / 'cache', steps=8))

@@ -29,12 +29,15 @@ def test_rivals_differ_in_fusion_and_failures_alone():
     hard = replace(base, phases=(replace(base.phases[0], failures=FailureConfig(0.5, 0.5)),))
     assert RIVALS['sum_with_failures'].config(hard).phases == hard.phases
     assert RIVALS['sum_as_published'].config(hard).phases == base.phases
-    taught = replace(base, phases=(*base.phases, Phase(1, 2, 32, 32, learns='reliability')))
+    last = Phase(1, 2, 32, 32, restart=0.5)
+    taught = replace(base, phases=(*base.phases, Phase(1, 2, 32, 32, learns='reliability'),
+                                   replace(last, learns='segmentation')))
     assert RIVALS['rsgmb'].config(taught).phases == taught.phases
-    assert RIVALS['sum_with_failures'].config(taught).phases == base.phases
+    assert RIVALS['sum_with_failures'].config(taught).phases == (*base.phases, last)
     with_teachers = replace(base, teachers=('rgb_only',))
     assert [name for name, rival in RIVALS.items() if rival.config(with_teachers).teachers] == \
-        ['rsgmb', 'rsgmb_restoring', 'sum_with_failures', 'cross_scan_with_failures']
+        ['rsgmb', 'rsgmb_restoring', 'sum_with_failures', 'sum_late_fusion', 'cross_scan_with_failures',
+         'cross_scan_late_fusion']
     assert {rival.fusion for rival in RIVALS.values()} == {'rsgmb', 'sum', 'cross_scan', 'rgb_only', 'x_only'}
 
 
@@ -57,3 +60,13 @@ def test_a_rival_that_teaches_is_trained_first_and_once(rooms, tmp_path):
     stamp = (tmp_path / 'x_only' / 'checkpoint.safetensors').stat().st_mtime_ns
     train_and_score('x_only', config, rooms, rooms, tmp_path, limit=1)
     assert (tmp_path / 'x_only' / 'checkpoint.safetensors').stat().st_mtime_ns == stamp
+
+
+def test_a_rival_is_scored_with_late_fusion_of_equal_readings_too(rooms, tmp_path):
+    plain = train_and_score('sum_with_failures', CONFIG, rooms, rooms, tmp_path, limit=1)
+    stamp = (tmp_path / 'sum_with_failures' / 'checkpoint.safetensors').stat().st_mtime_ns
+    late = train_and_score('sum_late_fusion', CONFIG, rooms, rooms, tmp_path, limit=1)
+    assert (tmp_path / 'sum_with_failures' / 'checkpoint.safetensors').stat().st_mtime_ns == stamp
+    assert late['miou_without'] == plain['miou_without']
+    again = train_and_score('sum_with_failures', CONFIG, rooms, rooms, tmp_path, limit=1)
+    assert again['corruption_mean'] == plain['corruption_mean'] != late['corruption_mean']

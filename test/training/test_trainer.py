@@ -180,14 +180,15 @@ def test_what_is_clean_is_fitted_when_the_reliability_is_taught(tmp_path):
     assert fitted(Trainer(config, Squares(), Squares(), tmp_path / 'next').network) == [False, False, False]
 
 
-def test_gates_play_no_part_until_the_reliability_is_learned_and_then_learn_alone(tmp_path):
+def test_gates_play_no_part_until_the_reliability_is_learned_then_learn_alone_then_with_the_rest(tmp_path):
     network = {**CONFIG.network, 'fusion_size': FusionConfig(rank=4, exchange=True)}
     part = dict(batch_size=2, height=32, width=64)
-    phases = (Phase(2, **part), Phase(2, **part, learns='reliability'), Phase(2, **part, learns='gates'))
+    phases = (Phase(2, **part), Phase(2, **part, learns='reliability'), Phase(2, **part, learns='gates'),
+              Phase(2, **part, learns='segmentation'))
     config = replace(CONFIG, network=network, phases=phases, failures=FailureConfig(alone=1))
     trainer = Trainer(config, Squares(), Squares(), tmp_path / 'gated')
     changed = []
-    for until in (2, 4, 6):
+    for until in (2, 4, 6, 8):
         before = {name: value.clone() for name, value in trainer.network.named_parameters()}
         trainer.run(until=until)
         changed.append({name for name, value in trainer.network.named_parameters()
@@ -197,6 +198,7 @@ def test_gates_play_no_part_until_the_reliability_is_learned_and_then_learn_alon
     assert changed[0] and not changed[0] & (gates | head)
     assert changed[1] and changed[1] <= head
     assert changed[2] and changed[2] <= gates
+    assert changed[3] & gates and changed[3] - gates and not changed[3] & head
     assert not trainer.network.trusting
 
 

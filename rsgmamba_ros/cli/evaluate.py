@@ -35,6 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--precision', default='auto')
     parser.add_argument('--restore', action='store_true', help='mend images of low reliability first, as the node '
                         'does with the parameter restore')
+    parser.add_argument('--late-fusion', action=argparse.BooleanOptionalAction, default=True,
+                        help="as the node's parameter late_fusion")
     parser.add_argument('--threads', type=int, default=0, help="of torch; 0 for torch's own choice")
 
 
@@ -43,7 +45,7 @@ def run(arguments: argparse.Namespace) -> None:
     use_threads(arguments.threads)
     checkpoint = checkpoint_path(arguments.checkpoint, Modality.DEPTH)
     segmenter = Segmenter(checkpoint, device=arguments.device, precision=arguments.precision,
-                          config=SegmenterConfig(restore=arguments.restore))
+                          config=SegmenterConfig(restore=arguments.restore, late_fusion=arguments.late_fusion))
     dataset = open_dataset(arguments.data, split=arguments.split, layout=arguments.dataset,
                            auxiliary=segmenter.auxiliary, names=segmenter.labels.names)
     check_fit(segmenter, dataset)
@@ -56,7 +58,7 @@ def run(arguments: argparse.Namespace) -> None:
         progress=lambda items: tqdm(items, desc=f'{len(conditions)} conditions', unit='sample', file=sys.stderr))
     info = {'checkpoint': checkpoint.name, 'data': str(arguments.data), 'split': arguments.split,
             'samples': len(indices), 'protocol': arguments.protocol, 'seed': arguments.seed,
-            'restore': arguments.restore}
+            'restore': arguments.restore, 'late_fusion': segmenter.engine.network.late_fusion}
     summary = summarise(scores, segmenter.modalities)
     arguments.out.mkdir(parents=True, exist_ok=True)
     write_summary(arguments.out, summary, scores, info)

@@ -23,6 +23,7 @@ class ReplayConfig:
     lead_with_auxiliary: bool = SynchroniserConfig.lead_with_auxiliary
     min_signal_quality: float = 0.1
     restore: bool = False
+    late_fusion: bool = True
     output_height: int = 0
     output_width: int = 0
     thermal_scale: float | None = None

@@ -187,8 +187,9 @@ def _segmenter(options: ReplayOptions) -> Segmenter:
     use_threads(options.threads)
     config = options.config
     own = SegmenterConfig(min_signal_quality=config.min_signal_quality, restore=config.restore,
-                          output_height=config.output_height, output_width=config.output_width,
-                          thermal_scale=config.thermal_scale, thermal_offset=config.thermal_offset)
+                          late_fusion=config.late_fusion, output_height=config.output_height,
+                          output_width=config.output_width, thermal_scale=config.thermal_scale,
+                          thermal_offset=config.thermal_offset)
     segmenter = Segmenter(options.checkpoint, device=options.device, precision=options.precision, config=own)
     segmenter.warm_up()
     return segmenter

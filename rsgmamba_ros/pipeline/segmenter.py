@@ -30,6 +30,8 @@ class SegmenterConfig:
         restore: whether images of low learned reliability are mended before their labels are decided, see
             `restoration`; the network then runs up to seven times for a bundle. The reliability stays that of the image
             as it came.
+        late_fusion: whether what each image of a pair shows alone counts as well, where the network was made for that,
+            see `network.late_fusion`; without it the network is faster.
         output_height: of label map and confidence, pixels; 0 for the leading image's height.
         output_width: likewise; both or none are 0.
         thermal_scale: the thermal camera's scale, where it is not the checkpoint's; see `ThermalScaling`.
@@ -38,6 +40,7 @@ class SegmenterConfig:
 
     min_signal_quality: float = 0.1
     restore: bool = False
+    late_fusion: bool = True
     output_height: int = 0
     output_width: int = 0
     thermal_scale: float | None = None
@@ -84,6 +87,7 @@ class Segmenter:
         self.seen = tuple(self.modalities[index] for index in checkpoint.network.modalities)
         self.preprocessing = _preprocessing_of(checkpoint, self.config)
         self.engine = Engine(checkpoint, device, precision)
+        self.engine.network.late_fusion &= self.config.late_fusion
         self._path = PATHS.get(self.engine.device.type, HostPath)(self.engine, self.preprocessing)
         self._host_path = HostPath(self.engine, self.preprocessing)
         self._signal_quality = SignalQualityMonitor()

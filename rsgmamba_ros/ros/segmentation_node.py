@@ -193,7 +193,8 @@ class SegmentationNode(LifecycleNode):
 def _segmenter(values: dict[str, Any]) -> Segmenter:
     own = {name: None if math.isnan(values[name]) else values[name] for name in ('thermal_scale', 'thermal_offset')}
     config = SegmenterConfig(min_signal_quality=values['min_signal_quality'], restore=values['restore'],
-                             output_height=values['output_height'], output_width=values['output_width'], **own)
+                             late_fusion=values['late_fusion'], output_height=values['output_height'],
+                             output_width=values['output_width'], **own)
     path = checkpoint_path(values['checkpoint'], Modality(values['modality']))
     segmenter = Segmenter(path, device=values['device'], precision=values['precision'], config=config)
     if segmenter.auxiliary != values['modality']:

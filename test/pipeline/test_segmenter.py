@@ -6,6 +6,7 @@ import torch
 
 from rsgmamba_ros.network.checkpoint import Checkpoint, save_checkpoint
 from rsgmamba_ros.network.presets import create_network
+from rsgmamba_ros.network.rsgmamba import RSGMamba
 from rsgmamba_ros.pipeline.inference import calibrated_reliability, choose_device, choose_precision, Engine
 from rsgmamba_ros.pipeline.preprocessing import PreprocessingConfig
 from rsgmamba_ros.pipeline.segmenter import Segmenter, SegmenterConfig
@@ -114,6 +115,16 @@ def test_the_output_size_can_be_chosen(checkpoint):
     assert segmenter.segment(bundle(rgb_image())).label_map.shape == (24, 32)
     with pytest.raises(ConfigError, match='both sides'):
         SegmenterConfig(output_height=24)
+
+
+def test_late_fusion_can_be_left_out(checkpoint):
+    late = replace(checkpoint, network=RSGMamba(replace(checkpoint.network.config, late_fusion=True)).eval())
+    late.network.load_state_dict(checkpoint.network.state_dict())
+    pair = bundle(rgb_image(), depth_image())
+    confidences = [Segmenter(each, device='cpu', config=SegmenterConfig(late_fusion=chosen)).segment(pair).confidence
+                   for each, chosen in ((checkpoint, True), (late, False), (late, True))]
+    assert np.array_equal(confidences[0], confidences[1])
+    assert not np.array_equal(confidences[1], confidences[2])
 
 
 def test_a_checkpoint_file_gives_the_same_labels(checkpoint, tmp_path):

@@ -189,6 +189,11 @@ class Trainer:
 
     def _finish(self) -> None:
         network = self.average.network
+        taught = [phase.learns for phase in self.config.phases]
+        if 'segmentation' in taught and 'reliability' in taught:
+            # The features that it was fitted to have moved since.
+            forget_clean_images(network)
+            fit_clean_images(network, network, self.dataset, self.config.preprocessing)
         calibration = {}
         for modality in self.config.used:
             logits, severities = reliability_logits(network, self.validation, self.config.preprocessing, modality,

@@ -10,6 +10,7 @@ from rsgmamba_ros.network.fusion_parts import FusionConfig
 from rsgmamba_ros.network.presets import EDGE_CORRELATION
 from rsgmamba_ros.pipeline.preprocessing import PreprocessingConfig
 from rsgmamba_ros.training.batches import training_batches
+from rsgmamba_ros.training.clean_images import fit_clean_images, forget_clean_images
 from rsgmamba_ros.training.config import Phase, TrainingConfig
 from rsgmamba_ros.training.failures import FailureConfig
 from rsgmamba_ros.training.initial_weights import is_gate
@@ -178,6 +179,23 @@ def test_what_is_clean_is_fitted_when_the_reliability_is_taught(tmp_path):
             assert torch.equal(value, trainer.network.reliability_head.get_buffer(name)), name
     config = replace(config, start=tmp_path / 'run' / 'checkpoint.safetensors')
     assert fitted(Trainer(config, Squares(), Squares(), tmp_path / 'next').network) == [False, False, False]
+
+
+def test_what_is_clean_is_fitted_anew_to_a_network_that_learned_further(tmp_path):
+    part = dict(batch_size=2, height=32, width=64)
+    phases = (Phase(1, **part), Phase(1, **part, learns='reliability'), Phase(2, **part, learns='segmentation'))
+    config = replace(CONFIG, phases=phases, network={**CONFIG.network, 'typicality': True, 'pair_checks': True,
+                                                     'correlation': EDGE_CORRELATION})
+    trainer = train(tmp_path, config, until=2)
+    kept = trainer.average.network
+    before = {name: value.clone() for name, value in kept.reliability_head.named_buffers()}
+    trainer.run()
+    after = {name: value.clone() for name, value in kept.reliability_head.named_buffers()}
+    assert any(not torch.equal(value, before[name]) for name, value in after.items())
+    forget_clean_images(kept)
+    fit_clean_images(kept, kept, Squares(), config.preprocessing)
+    for name, value in kept.reliability_head.named_buffers():
+        assert torch.equal(value, after[name]), name
 
 
 def test_gates_play_no_part_until_the_reliability_is_learned_then_learn_alone_then_with_the_rest(tmp_path):

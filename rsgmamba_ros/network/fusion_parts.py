@@ -54,6 +54,10 @@ class PixelGate(nn.Module):
         """(B, H, W, C) -> (B, H, W, 1)."""
         return self.fc2(gelu(self.fc1(self.norm(features))))
 
+    def open(self) -> None:
+        """Begin a training with trust: half-closed gates would halve what is learned of the scans at first."""
+        nn.init.constant_(self.fc2.bias, OPEN_LOGIT)
+
 
 class Stream(nn.Module):
     """One modality's way through the block: norm, projection, depth-wise 3x3, SiLU, scan, norm; SiLU(z); projection."""

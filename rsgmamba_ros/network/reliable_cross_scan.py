@@ -11,7 +11,7 @@ import torch
 from torch import nn, Tensor
 from torch.nn import functional as F
 
-from rsgmamba_ros.network.fusion_parts import FusionConfig, OPEN_LOGIT, PixelGate, POWER, Stream
+from rsgmamba_ros.network.fusion_parts import FusionConfig, PixelGate, POWER, Stream
 from rsgmamba_ros.network.modulation import ConcatenationMerge
 from rsgmamba_ros.ops.layers import gelu
 
@@ -109,12 +109,6 @@ class ReliableCrossScan(UngatedFusion):
         self.own_gates = nn.ModuleList(PixelGate(dim, hidden) for _ in range(modalities))
         self.powers = nn.Parameter(torch.full((modalities,), math.log(math.expm1(POWER))))  # their softplus
         self.stand_ins = nn.ModuleList(StandIn(dim, config.rank) for _ in range(modalities))
-
-    @torch.no_grad()
-    def open_gates(self) -> None:
-        """Begin with trust."""
-        for gate in self.own_gates:
-            gate.fc2.bias.fill_(OPEN_LOGIT)
 
     def forward(self, features: dict[int, Tensor],
                 reliability_logits: dict[int, Tensor]) -> tuple[Tensor, dict[int, Tensor]]:

@@ -281,4 +281,5 @@ def _initialise(module: nn.Module) -> None:
         if module.bias is not None:
             nn.init.zeros_(module.bias)
     elif isinstance(module, (RSGMB, ReliableCrossScan)):
-        module.open_gates()
+        for gate in module.own_gates:
+            gate.open()

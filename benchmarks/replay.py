@@ -21,10 +21,10 @@ from typing import Any
 
 from rosbags.rosbag2 import Reader
 
-from rsgmamba_ros.data.bag_reader import BagReader
-from rsgmamba_ros.data.bag_sources import Shot, synthetic_shots, write_shots
-from rsgmamba_ros.evaluation.replay_session import ReplayOptions, ReplaySession
+from rsgmamba_ros.data.bags.reader import BagReader
+from rsgmamba_ros.data.bags.sources import Shot, synthetic_shots, write_shots
 from rsgmamba_ros.network.shipped import checkpoint_path
+from rsgmamba_ros.replay.session import ReplayOptions, ReplaySession
 from rsgmamba_ros.vocabulary.images import Modality
 
 RATE_HZ, HEIGHT, WIDTH = 30, 480, 640
@@ -34,8 +34,8 @@ _MEASURED = """
 import json, sys
 from pathlib import Path
 from time import perf_counter
-from rsgmamba_ros.data.bag_reader import BagReader
-from rsgmamba_ros.evaluation.replay_session import ReplayOptions, ReplaySession
+from rsgmamba_ros.data.bags.reader import BagReader
+from rsgmamba_ros.replay.session import ReplayOptions, ReplaySession
 path, out, checkpoint = (Path(text) if text else None for text in sys.argv[1:4])
 with BagReader(path) as bag:
     session = ReplaySession(ReplayOptions(path, out, checkpoint=checkpoint, overwrite=True), bag)
@@ -49,11 +49,11 @@ print(json.dumps({'peak_mib': peak_mib, 'with_report_s': with_report_s, **summar
 _ALONE = """
 import json, sys
 from time import perf_counter
-from rsgmamba_ros.data.bag_reader import BagReader
-from rsgmamba_ros.data.bag_topics import find_topics
-from rsgmamba_ros.evaluation.replay import OfflineReplay
+from rsgmamba_ros.data.bags.reader import BagReader
+from rsgmamba_ros.data.bags.topics import find_topics
+from rsgmamba_ros.replay.offline import OfflineReplay
 from rsgmamba_ros.pipeline.segmenter import Segmenter
-from rsgmamba_ros.pipeline.synchroniser import Synchroniser, SynchroniserConfig
+from rsgmamba_ros.pipeline.synchronisation.synchroniser import Synchroniser, SynchroniserConfig
 from rsgmamba_ros.vocabulary.errors import ImageError
 bundles = []
 class Keep:

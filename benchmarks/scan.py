@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from rsgmamba_ros.ops.cross_scan import DIRECTIONS
-from rsgmamba_ros.ops.selective_scan import selective_scan_map
-from rsgmamba_ros.ops.selective_scan_cpp import map_order
+from rsgmamba_ros.ops.selective_scan.contract import selective_scan_map
+from rsgmamba_ros.ops.selective_scan.cpp import map_order
 
 BACKENDS = ('cpp', 'chunked', 'reference')
 #: Of these even one call takes seconds.

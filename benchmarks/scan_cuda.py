@@ -18,7 +18,7 @@ import scan
 import torch
 from torch import Tensor
 
-from rsgmamba_ros.ops.selective_scan import BACKENDS, selective_scan_map
+from rsgmamba_ros.ops.selective_scan.contract import BACKENDS, selective_scan_map
 
 NAMES = ('triton', 'mamba_ssm', 'chunked', 'reference')
 DTYPES = (torch.float32, torch.bfloat16)

@@ -14,7 +14,7 @@ import random
 import statistics
 from typing import Any
 
-from rsgmamba_ros.pipeline.synchroniser import Synchroniser, SynchroniserConfig
+from rsgmamba_ros.pipeline.synchronisation.synchroniser import Synchroniser, SynchroniserConfig
 from rsgmamba_ros.vocabulary.images import ImageBundle, Modality
 
 NS_PER_S = 1_000_000_000

@@ -12,9 +12,9 @@ from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
-from rsgmamba_ros.data.bag_reader import BagReader
-from rsgmamba_ros.data.bag_topics import find_topics
-from rsgmamba_ros.data.serialised_images import COMPRESSED_IMAGE_TYPE
+from rsgmamba_ros.data.bags.reader import BagReader
+from rsgmamba_ros.data.bags.topics import find_topics
+from rsgmamba_ros.data.messages.serialised_images import COMPRESSED_IMAGE_TYPE
 from rsgmamba_ros.ros.qos import deep_results
 from rsgmamba_ros.vocabulary.images import Modality
 

@@ -8,10 +8,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / 'rsgmamba_ros'
 
-#: A layer imports itself and those before it; cli and ros, the last two, not each other.
-LAYERS = ('vocabulary', 'ops', 'network', 'pipeline', 'data', 'evaluation', 'training')
-ALLOWED = {layer: set(LAYERS[:index + 1]) for index, layer in enumerate(LAYERS)}
-ALLOWED |= {top: {*LAYERS, top} for top in ('cli', 'ros')}
+#: Arrows: a layer imports itself and those before it; siblings in one tuple never import each other.
+ORDER = (('vocabulary',), ('ops',), ('network',), ('pipeline',), ('data',), ('evaluation',),
+         ('replay', 'demo', 'training'), ('cli', 'ros'))
+ALLOWED = {layer: {layer, *(earlier for group in ORDER[:index] for earlier in group)}
+           for index, group in enumerate(ORDER) for layer in group}
+LARGEST_FOLDER = 12
 
 #: What only ros/ imports, msg being the generated messages.
 ROS_MODULES = {'ament_index_python', 'cv_bridge', 'launch', 'launch_ros', 'message_filters', 'rclpy'}
@@ -59,12 +61,24 @@ def test_a_file_is_short_enough_to_read(path):
     assert len((PACKAGE / path).read_text(encoding='utf-8').splitlines()) <= 320
 
 
+@pytest.mark.parametrize('folder', sorted({path.parent for path in FILES}), ids=str)
+def test_a_folder_is_small_enough_to_list(folder):
+    modules = [path for path in FILES if path.parent == folder and path.name != '__init__.py']
+    assert len(modules) <= LARGEST_FOLDER
+
+
+def test_test_files_have_unique_names():
+    names = [path.name for path in (ROOT / 'test').rglob('test_*.py')]
+    assert sorted(name for name in set(names) if names.count(name) > 1) == []
+
+
 @pytest.mark.parametrize('path', [path for path in FILES if path.name != '__init__.py'], ids=str)
 def test_a_file_says_what_it_is_for(path):
     assert ast.get_docstring(ast.parse((PACKAGE / path).read_text(encoding='utf-8')))
 
 
-@pytest.mark.parametrize('module', ['pipeline/synchroniser.py', 'pipeline/signal_quality.py', 'pipeline/health.py',
+@pytest.mark.parametrize('module', ['pipeline/synchronisation/synchroniser.py', 'pipeline/monitoring/signal_quality.py',
+                                    'pipeline/monitoring/health.py',
                                     'vocabulary/images.py'])
 def test_what_runs_without_the_network_does_not_import_torch(module):
     assert 'torch' not in {name.split('.')[0] for name in imports(Path(module))}

@@ -69,7 +69,7 @@ def test_every_link_leads_somewhere(link):
 
 
 def test_the_table_of_parameters_is_that_of_the_node():
-    parameters = pytest.importorskip('rsgmamba_ros.ros.parameters').PARAMETERS
+    parameters = pytest.importorskip('rsgmamba_ros.ros.segmentation.parameters').PARAMETERS
     rows = re.findall(r'^\| `([\w.]+)`( \*)? \| `([^`]*)` \| (.*) \|$', TEXT, re.MULTILINE)
     assert [name for name, *_ in rows] == list(parameters)
     for name, star, default, meaning in rows:
@@ -82,7 +82,7 @@ def test_the_table_of_parameters_is_that_of_the_node():
 
 @pytest.mark.parametrize('modality', ['depth', 'thermal'])
 def test_the_parameter_files_hold_known_parameters_with_their_defaults(modality):
-    parameters = pytest.importorskip('rsgmamba_ros.ros.parameters').PARAMETERS
+    parameters = pytest.importorskip('rsgmamba_ros.ros.segmentation.parameters').PARAMETERS
     values = yaml.safe_load((ROOT / 'config' / f'segmentation_{modality}.yaml').read_text())['/**']['ros__parameters']
     assert set(values) <= set(parameters)
     assert values.pop('modality') == modality

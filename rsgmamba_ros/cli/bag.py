@@ -6,8 +6,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from rsgmamba_ros.data.bag_sources import file_shots, find_image_files, synthetic_shots, write_shots
-from rsgmamba_ros.data.bag_writer import COMPRESSIONS, STORAGES
+from rsgmamba_ros.data.bags.sources import file_shots, find_image_files, synthetic_shots, write_shots
+from rsgmamba_ros.data.bags.writer import COMPRESSIONS, STORAGES
 from rsgmamba_ros.vocabulary.errors import ConfigError
 from rsgmamba_ros.vocabulary.images import AUXILIARY_MODALITIES, Modality
 

@@ -14,8 +14,8 @@ from tqdm import tqdm
 
 from rsgmamba_ros.evaluation.speed import measure_apart, Speed, SpeedCase
 from rsgmamba_ros.network.presets import PRESETS
-from rsgmamba_ros.ops.selective_scan import BACKENDS
-from rsgmamba_ros.pipeline.inference import choose_device, PRECISIONS
+from rsgmamba_ros.ops.selective_scan.contract import BACKENDS
+from rsgmamba_ros.pipeline.execution.engine import choose_device, PRECISIONS
 from rsgmamba_ros.vocabulary.errors import BackendUnavailableError, ConfigError
 
 SIZES = {'nano': '240x320', 'lite': '240x320', 'small': '480x640', 'base': '480x640'}

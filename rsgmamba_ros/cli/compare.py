@@ -6,8 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 import sys
 
-from rsgmamba_ros.evaluation.bundle_log import read_bundles
-from rsgmamba_ros.evaluation.compare import (
+from rsgmamba_ros.replay.compare import (
     Agreement,
     agreement,
     Difference,
@@ -16,7 +15,8 @@ from rsgmamba_ros.evaluation.compare import (
     parse_requirements,
     unmet,
 )
-from rsgmamba_ros.evaluation.replay_summary import read_summary
+from rsgmamba_ros.replay.observers.bundle_log import read_bundles
+from rsgmamba_ros.replay.report.summary import read_summary
 
 
 def add_arguments(parser: ArgumentParser) -> None:

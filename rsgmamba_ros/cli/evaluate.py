@@ -13,7 +13,7 @@ from rsgmamba_ros.evaluation.protocols import conditions_of, PROTOCOLS, SEVERITI
 from rsgmamba_ros.evaluation.report import draw_panels, draw_pictures, markdown, write_summary
 from rsgmamba_ros.evaluation.scoring import check_fit, score_conditions, summarise
 from rsgmamba_ros.network.shipped import checkpoint_path
-from rsgmamba_ros.ops.cpu_threads import use_threads
+from rsgmamba_ros.ops.cpu.threads import use_threads
 from rsgmamba_ros.pipeline.segmenter import Segmenter, SegmenterConfig
 from rsgmamba_ros.vocabulary.images import Modality
 

@@ -26,7 +26,6 @@ COMMANDS = {
     'convert': Command('rsgmamba_ros.cli.convert', 'turn a VMamba .pth file into a safetensors file'),
     'export': Command('rsgmamba_ros.cli.export', 'write a checkpoint as ONNX or torch.export program'),
     'train': Command('rsgmamba_ros.cli.train', 'train a network as a YAML file says'),
-    'distil': Command('rsgmamba_ros.cli.distil', 'give an encoder a start from a small ImageNet network'),
     'rivals': Command('rsgmamba_ros.cli.rivals', 'train and compare the network and its rivals at equal budget'),
     'evaluate': Command('rsgmamba_ros.cli.evaluate', 'score a checkpoint, with and without sensor failures'),
     'dataset': Command('rsgmamba_ros.cli.dataset', 'check a dataset folder'),

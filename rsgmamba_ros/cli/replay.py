@@ -12,11 +12,11 @@ from types import FrameType
 
 from tqdm import tqdm
 
-from rsgmamba_ros.data.bag_reader import BagReader
-from rsgmamba_ros.data.image_messages import LABELS
-from rsgmamba_ros.evaluation.replay_config import load_replay_config, ReplayConfig
-from rsgmamba_ros.evaluation.replay_session import ReplayOptions, ReplaySession
+from rsgmamba_ros.data.bags.reader import BagReader
+from rsgmamba_ros.data.messages.images import LABELS
 from rsgmamba_ros.network.shipped import checkpoint_path
+from rsgmamba_ros.replay.config import load_replay_config, ReplayConfig
+from rsgmamba_ros.replay.session import ReplayOptions, ReplaySession
 from rsgmamba_ros.vocabulary.images import AUXILIARY_MODALITIES, Modality
 
 

@@ -9,8 +9,8 @@ import sys
 import torch
 from tqdm import tqdm
 
-from rsgmamba_ros.training.datasets import open_datasets
-from rsgmamba_ros.training.rivals import RIVALS, table, train_and_score, TrainingConfig
+from rsgmamba_ros.training.comparison.networks import RIVALS, table, train_and_score, TrainingConfig
+from rsgmamba_ros.training.samples.datasets import open_datasets
 from rsgmamba_ros.vocabulary.config_file import load_config
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rsgmamba_ros.training.datasets import open_datasets
+from rsgmamba_ros.training.samples.datasets import open_datasets
 from rsgmamba_ros.training.trainer import CHECKPOINT, train_network, TrainingConfig
 from rsgmamba_ros.vocabulary.config_file import load_config
 

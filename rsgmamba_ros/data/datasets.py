@@ -6,7 +6,7 @@ from pathlib import Path
 from rsgmamba_ros.data.folder_dataset import FolderDataset
 from rsgmamba_ros.data.layouts import layout_names, load_layout
 from rsgmamba_ros.data.samples import Dataset
-from rsgmamba_ros.data.synthetic_dataset import SyntheticDataset
+from rsgmamba_ros.data.synthetic.dataset import SyntheticDataset
 from rsgmamba_ros.vocabulary.errors import DatasetError
 from rsgmamba_ros.vocabulary.images import Modality
 

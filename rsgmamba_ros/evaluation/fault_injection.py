@@ -18,7 +18,7 @@ from zlib import crc32
 
 import numpy as np
 
-from rsgmamba_ros.data.bag_reader import RecordedImage
+from rsgmamba_ros.data.bags.reader import RecordedImage
 from rsgmamba_ros.data.corruptions import corrupt, FAMILIES, families_of, IMAGES_AGO
 from rsgmamba_ros.vocabulary.errors import ConfigError
 from rsgmamba_ros.vocabulary.images import Modality, StampedImage

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 
 from rsgmamba_ros.network.checkpoint import Checkpoint
+from rsgmamba_ros.network.encoders.vss_block import SelectiveScan2D
 from rsgmamba_ros.network.presets import create_network
 from rsgmamba_ros.network.rsgmamba import Part
-from rsgmamba_ros.network.vss_block import SelectiveScan2D
-from rsgmamba_ros.pipeline.inference import Engine
+from rsgmamba_ros.pipeline.execution.engine import Engine
 from rsgmamba_ros.pipeline.preprocessing import PreprocessingConfig
 from rsgmamba_ros.pipeline.segmenter import Segmenter
 from rsgmamba_ros.vocabulary.images import BundleSlot, ImageBundle, Modality, Presence, StampedImage

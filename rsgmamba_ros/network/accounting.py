@@ -5,9 +5,9 @@ import torch
 from torch import nn, Tensor
 
 from rsgmamba_ros.network.config import RSGMambaConfig
-from rsgmamba_ros.network.efficientnet import Convolution
+from rsgmamba_ros.network.encoders.efficientnet_lite import Convolution
+from rsgmamba_ros.network.encoders.vss_block import SelectiveScan2D
 from rsgmamba_ros.network.rsgmamba import Part, RSGMamba
-from rsgmamba_ros.network.vss_block import SelectiveScan2D
 from rsgmamba_ros.ops.cross_scan import DIRECTIONS
 
 PARTS = ('encoder', 'rsgmb', 'lcgm', 'decoder', 'reliability_head')

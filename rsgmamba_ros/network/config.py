@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
-from rsgmamba_ros.network import efficientnet
-from rsgmamba_ros.network.encoder import STRIDES, VMambaEncoder
-from rsgmamba_ros.network.fusion import FUSIONS
-from rsgmamba_ros.network.fusion_parts import FusionConfig
-from rsgmamba_ros.network.reliability import CorrelationConfig
+from rsgmamba_ros.network.encoders import efficientnet_lite as efficientnet
+from rsgmamba_ros.network.encoders.vmamba import STRIDES, VMambaEncoder
+from rsgmamba_ros.network.fusion.kinds import FUSIONS
+from rsgmamba_ros.network.fusion.parts import FusionConfig
+from rsgmamba_ros.network.reliability.head import CorrelationConfig
 from rsgmamba_ros.vocabulary.errors import ConfigError
 
 
@@ -19,7 +19,7 @@ class RSGMambaConfig:
 
     Attributes:
         classes: K.
-        fusion: a key of `rsgmamba_ros.network.fusion.FUSIONS`.
+        fusion: a key of `rsgmamba_ros.network.fusion.kinds.FUSIONS`.
         encoder: a key of `ENCODERS`.
         dims: channels of the encoder's stages.
         depths: blocks of the encoder's stages.
@@ -31,11 +31,13 @@ class RSGMambaConfig:
             ones; its weights are common in any case.
         fusion_size: size of RSGMB.
         late_fusion: whether what each image of a pair shows alone counts as well, by its reliability, see
-            `network.late_fusion`; for networks that estimate it.
+            `network.fusion.late_fusion`; for networks that estimate it.
         correlation: where the reliability head compares the modalities.
-        typicality: whether it measures how far auxiliary images are from clean ones, see `network.typicality`.
-        pair_checks: whether it checks that a pair is aligned, see `network.alignment_check`, and that the auxiliary
-            image's scale is right, see `network.scale_check`.
+        typicality: whether it measures how far auxiliary images are from clean ones, see
+            `network.reliability.typicality`.
+        pair_checks: whether it checks that a pair is aligned, see `network.reliability.alignment_check`, and that the
+            auxiliary
+            image's scale is right, see `network.reliability.scale_check`.
         decoder_width: channels of the decoder.
         decoder_mlp_ratio: hidden channels / channels of the decoder's MLPs.
     """
@@ -80,7 +82,7 @@ def build_vmamba(config: RSGMambaConfig) -> nn.Module:
 
 
 def build_efficientnet_lite0(config: RSGMambaConfig) -> nn.Module:
-    """A small convolutional encoder, see `network.efficientnet`; depths and ratios of the config mean nothing to it."""
+    """A small convolutional encoder, see `network.encoders.efficientnet_lite`; depths and ratios are not used."""
     # A network of one modality has nothing to share.
     return efficientnet.EfficientNetLiteEncoder(
         private=config.private_norms and len(FUSIONS[config.fusion].modalities) > 1)

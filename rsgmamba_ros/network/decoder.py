@@ -7,7 +7,7 @@ from __future__ import annotations
 from torch import nn, Tensor
 from torch.nn import functional as F
 
-from rsgmamba_ros.network.vss_block import LayerNorm, VSSBlock
+from rsgmamba_ros.network.encoders.vss_block import LayerNorm, VSSBlock
 from rsgmamba_ros.ops.layers import gelu
 
 

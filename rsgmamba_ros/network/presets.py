@@ -4,10 +4,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from rsgmamba_ros.network import efficientnet
 from rsgmamba_ros.network.config import RSGMambaConfig
-from rsgmamba_ros.network.fusion_parts import FusionConfig
-from rsgmamba_ros.network.reliability import CorrelationConfig
+from rsgmamba_ros.network.encoders import efficientnet_lite as efficientnet
+from rsgmamba_ros.network.fusion.parts import FusionConfig
+from rsgmamba_ros.network.reliability.head import CorrelationConfig
 from rsgmamba_ros.network.rsgmamba import RSGMamba
 from rsgmamba_ros.vocabulary.errors import ConfigError
 

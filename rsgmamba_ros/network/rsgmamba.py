@@ -14,16 +14,16 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn, Tensor
 
-from rsgmamba_ros.network import efficientnet
 from rsgmamba_ros.network.config import ENCODERS, RSGMambaConfig
 from rsgmamba_ros.network.decoder import Decoder, enlarge
-from rsgmamba_ros.network.encoder import STRIDES
-from rsgmamba_ros.network.fusion import FUSIONS
-from rsgmamba_ros.network.late_fusion import fuse_late
-from rsgmamba_ros.network.reliability import ReliabilityHead
-from rsgmamba_ros.network.reliable_cross_scan import ReliableCrossScan
-from rsgmamba_ros.network.rsgmb import RSGMB
-from rsgmamba_ros.network.vss_block import SelectiveScan2D
+from rsgmamba_ros.network.encoders import efficientnet_lite as efficientnet
+from rsgmamba_ros.network.encoders.vmamba import STRIDES
+from rsgmamba_ros.network.encoders.vss_block import SelectiveScan2D
+from rsgmamba_ros.network.fusion.kinds import FUSIONS
+from rsgmamba_ros.network.fusion.late_fusion import fuse_late
+from rsgmamba_ros.network.fusion.reliable_cross_scan import ReliableCrossScan
+from rsgmamba_ros.network.fusion.rsgmb import RSGMB
+from rsgmamba_ros.network.reliability.head import ReliabilityHead
 
 MODALITIES = 2
 AUXILIARY = 1
@@ -87,7 +87,7 @@ class RSGMamba(nn.Module):
         self.late_fusion = config.late_fusion and kind.gated
 
     def set_scan_backend(self, name: str) -> None:
-        """Choose the backend of every scan: a key of `rsgmamba_ros.ops.selective_scan.BACKENDS`, or `auto`."""
+        """Choose the backend of every scan: a key of `rsgmamba_ros.ops.selective_scan.contract.BACKENDS`, or `auto`."""
         for module in self.modules():
             if isinstance(module, SelectiveScan2D):
                 module.scan_backend = name

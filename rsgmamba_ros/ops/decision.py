@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rsgmamba_ros.ops.cpu_library import cpu_library, cpu_library_problem
+from rsgmamba_ros.ops.cpu.library import cpu_library, cpu_library_problem
 
 
 def decide(logits: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:

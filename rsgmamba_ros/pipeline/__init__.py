@@ -1,14 +1,18 @@
 """One image bundle's journey.
 
-topics -> synchroniser -> preprocessing -> network (encoder -> reliability-gated fusion -> decoder)
+topics -> synchronisation -> preprocessing -> network (encoders -> reliability -> fusion -> decoder -> late fusion)
 -> postprocessing -> topics
 
-- topics:         ros/subscriptions.py, ros/publishers.py
-- synchroniser:   pipeline/synchroniser.py
-- preprocessing:  pipeline/preprocessing.py (and pipeline/signal_quality.py)
-- network:        network/rsgmamba.py: network/encoder.py, network/fusion.py, network/decoder.py
-- postprocessing: pipeline/postprocessing.py
+- topics:          ros/segmentation/subscriptions.py, ros/segmentation/publishers.py
+- synchronisation: pipeline/synchronisation/
+- preprocessing:   pipeline/preprocessing.py
+- network:         network/rsgmamba.py
+- encoders:        network/encoders/
+- reliability:     network/reliability/
+- fusion:          network/fusion/
+- decoder:         network/decoder.py
+- late fusion:     network/fusion/late_fusion.py
+- postprocessing:  pipeline/postprocessing.py
 
-pipeline/network_path.py puts the last three together, for a CPU and for CUDA; there pipeline/device_input.py and
-pipeline/cuda_graphs.py take part. Where it is asked for, pipeline/restoration.py mends distrusted images in between.
+pipeline/segmenter.py is all of it but the topics, as one call.
 """

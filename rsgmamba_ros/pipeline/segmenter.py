@@ -9,12 +9,12 @@ import numpy as np
 
 from rsgmamba_ros.network.checkpoint import Checkpoint, load_checkpoint
 from rsgmamba_ros.pipeline import restoration
-from rsgmamba_ros.pipeline.inference import Engine
-from rsgmamba_ros.pipeline.network_path import Decided, HostPath, PATHS
+from rsgmamba_ros.pipeline.execution.engine import Engine
+from rsgmamba_ros.pipeline.execution.network_path import Decided, HostPath, PATHS
+from rsgmamba_ros.pipeline.monitoring.signal_quality import SignalQuality, SignalQualityMonitor
 from rsgmamba_ros.pipeline.postprocessing import resize_decision
 from rsgmamba_ros.pipeline.preprocessing import PreprocessingConfig, sensor_units
 from rsgmamba_ros.pipeline.resampling import resize
-from rsgmamba_ros.pipeline.signal_quality import SignalQuality, SignalQualityMonitor
 from rsgmamba_ros.vocabulary.config_file import parse_config
 from rsgmamba_ros.vocabulary.errors import ConfigError, ImageError
 from rsgmamba_ros.vocabulary.images import BundleSlot, ImageBundle, Modality, Presence
@@ -31,7 +31,7 @@ class SegmenterConfig:
             `restoration`; the network then runs up to seven times for a bundle. The reliability stays that of the image
             as it came.
         late_fusion: whether what each image of a pair shows alone counts as well, where the network was made for that,
-            see `network.late_fusion`; without it the network is faster.
+            see `network.fusion.late_fusion`; without it the network is faster.
         output_height: of label map and confidence, pixels; 0 for the leading image's height.
         output_width: likewise; both or none are 0.
         thermal_scale: the thermal camera's scale, where it is not the checkpoint's; see `ThermalScaling`.

@@ -1,6 +1,6 @@
 """ROS messages <-> the package's own types. Nothing here needs a node.
 
-Images are decoded by `data.image_messages`, which the bag reader shares. It reads the common encodings as views of the
+Images are decoded by `data.messages.images`, which the bag reader shares. It reads the common encodings as views of the
 message (0.001 ms for VGA), where cv_bridge copies, skews rgb8 with padded rows and fails on big-endian data under
 NumPy 2; so cv_bridge, where it is installed, is asked for the remaining colour encodings only.
 """
@@ -14,7 +14,7 @@ import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from rsgmamba_ros.data.image_messages import decode_compressed_image, decode_image, ENCODINGS, stamped_image
+from rsgmamba_ros.data.messages.images import decode_compressed_image, decode_image, ENCODINGS, stamped_image
 from rsgmamba_ros.msg import ModalityReliability as ModalityReliabilityMessage
 from rsgmamba_ros.msg import Reliability
 from rsgmamba_ros.vocabulary.errors import ImageError

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from rsgmamba_ros.data.samples import Dataset
-from rsgmamba_ros.network.alignment_check import AlignmentCheck, with_shifts
-from rsgmamba_ros.network.floor_height import floor_share
+from rsgmamba_ros.network.reliability.alignment_check import AlignmentCheck, with_shifts
+from rsgmamba_ros.network.reliability.floor_height import floor_share
+from rsgmamba_ros.network.reliability.scale_check import CleanScale, ScaleCheck
+from rsgmamba_ros.network.reliability.typicality import Typicality
 from rsgmamba_ros.network.rsgmamba import RSGMamba
-from rsgmamba_ros.network.scale_check import CleanScale, ScaleCheck
-from rsgmamba_ros.network.typicality import Typicality
 from rsgmamba_ros.pipeline.preprocessing import DepthLaw, network_input, NORMALISED_RANGE, PreprocessingConfig
 from rsgmamba_ros.pipeline.resampling import resize
 from rsgmamba_ros.training.validation import spread

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from rsgmamba_ros.data.samples import AugmentationConfig
-from rsgmamba_ros.network.fusion import FUSIONS
+from rsgmamba_ros.network.fusion.kinds import FUSIONS
 from rsgmamba_ros.pipeline.preprocessing import PreprocessingConfig, STRIDE
-from rsgmamba_ros.training.failures import FailureConfig
 from rsgmamba_ros.training.loss import LossConfig
+from rsgmamba_ros.training.samples.failures import FailureConfig
 from rsgmamba_ros.vocabulary.errors import ConfigError
 from rsgmamba_ros.vocabulary.images import AUXILIARY_MODALITIES, Modality
 
@@ -89,13 +89,13 @@ class TrainingConfig:
     """One training.
 
     Attributes:
-        encoder: file of encoder weights to start from, as `rsgmamba distil` and VMamba give them; `imagenet` for
+        encoder: file of encoder weights to start from, as VMamba gives them; `imagenet` for
             those of EfficientNet-Lite0.
         start: checkpoint to go on from, of this preset and fusion; its classifier is taken only for the same classes.
         encoder_rate: learning rate of the encoder as a share of the others'.
         frozen: beginnings of names of parameters that stay as they are.
         preset: name in `network.presets.PRESETS`.
-        fusion: key of `network.fusion.FUSIONS`: what this package is about, or one of its rivals.
+        fusion: key of `network.fusion.kinds.FUSIONS`: what this package is about, or one of its rivals.
         network: fields of the preset's configuration to replace.
         teachers: fusions of one modality; a network of each is trained first, as this configuration says, and then
             teaches this one what its sensor alone can tell, weighed by `loss.distillation`. Tells nothing to networks

@@ -8,7 +8,7 @@ import torch
 from torch import distributed, nn, Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from rsgmamba_ros.pipeline.inference import choose_device
+from rsgmamba_ros.pipeline.execution.engine import choose_device
 
 
 @dataclass(frozen=True)

@@ -13,20 +13,20 @@ from tqdm import tqdm
 
 from rsgmamba_ros.data.samples import Dataset
 from rsgmamba_ros.network.checkpoint import Checkpoint, save_checkpoint
+from rsgmamba_ros.network.fusion.reliable_cross_scan import ReliableCrossScan
 from rsgmamba_ros.network.presets import create_network
-from rsgmamba_ros.network.reliable_cross_scan import ReliableCrossScan
-from rsgmamba_ros.training.averaging import AveragedNetwork
-from rsgmamba_ros.training.batches import Batch, training_batches
 from rsgmamba_ros.training.calibration import fit_calibration
 from rsgmamba_ros.training.clean_images import fit_clean_images, forget_clean_images
 from rsgmamba_ros.training.config import Phase, TrainingConfig
 from rsgmamba_ros.training.distributed import join_processes
-from rsgmamba_ros.training.initial_weights import freeze, is_gate, is_reliability_head, load_encoder, load_start
 from rsgmamba_ros.training.loss import loss_parts, LossParts, reliability_parts, total_loss
+from rsgmamba_ros.training.samples.batches import Batch, training_batches
 from rsgmamba_ros.training.schedule import learning_rate_factor, parameter_groups
-from rsgmamba_ros.training.teachers import load_teachers
 from rsgmamba_ros.training.training_log import TrainingLog
 from rsgmamba_ros.training.validation import reliability_logits, validate
+from rsgmamba_ros.training.weights.averaging import AveragedNetwork
+from rsgmamba_ros.training.weights.initial_weights import freeze, is_gate, is_reliability_head, load_encoder, load_start
+from rsgmamba_ros.training.weights.teachers import load_teachers
 from rsgmamba_ros.vocabulary.errors import CheckpointError, ConfigError
 
 #: What a training leaves in its folder.

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from rsgmamba_ros.cli.main import main
-from rsgmamba_ros.data.bag_reader import BagReader
+from rsgmamba_ros.data.bags.reader import BagReader
 
 
 def test_a_synthetic_bag_is_written_and_described(tmp_path, capsys):

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from rsgmamba_ros.data.bag_reader import RecordedImage
-from rsgmamba_ros.data.serialised_images import ImageMessage
+from rsgmamba_ros.data.bags.reader import RecordedImage
+from rsgmamba_ros.data.messages.serialised_images import ImageMessage
 from rsgmamba_ros.evaluation.fault_injection import FaultInjector, NS_PER_S, parse_faults
 from rsgmamba_ros.vocabulary.errors import ConfigError
 from rsgmamba_ros.vocabulary.images import Modality, StampedImage

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rsgmamba_ros.cli.main import main
-from rsgmamba_ros.data.synthetic_dataset import SyntheticDataset
+from rsgmamba_ros.data.synthetic.dataset import SyntheticDataset
 from rsgmamba_ros.evaluation.metrics import ConfusionMatrix
 from rsgmamba_ros.evaluation.protocols import Condition, conditions_of
 from rsgmamba_ros.evaluation.scoring import check_fit, Score, score_conditions, summarise

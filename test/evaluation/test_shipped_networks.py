@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import torch
 
-from rsgmamba_ros.data.synthetic_dataset import SyntheticDataset
+from rsgmamba_ros.data.synthetic.dataset import SyntheticDataset
 from rsgmamba_ros.evaluation.protocols import conditions_of
 from rsgmamba_ros.evaluation.scoring import score_conditions
 from rsgmamba_ros.network.shipped import checkpoint_path, FOLDER, SYNTHETIC

@@ -13,7 +13,7 @@ from launch import LaunchContext, LaunchDescription, LaunchService
 from launch.actions import IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 
-from rsgmamba_ros.data.bag_sources import synthetic_shots, write_shots
+from rsgmamba_ros.data.bags.sources import synthetic_shots, write_shots
 from rsgmamba_ros.vocabulary.images import Modality
 
 #: Takes the place of a node: writes down how it was called. The evaluator ends when all have, the others wait for it.

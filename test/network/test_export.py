@@ -2,10 +2,10 @@
 import pytest
 import torch
 
-from rsgmamba_ros.network.edge_alignment import EdgeAlignment
 from rsgmamba_ros.network.export import compare, export_onnx, export_program, onnx_runner, program_runner
 from rsgmamba_ros.network.presets import create_network, EDGE_CORRELATION
-from rsgmamba_ros.network.scale_check import CleanScale
+from rsgmamba_ros.network.reliability.edge_alignment import EdgeAlignment
+from rsgmamba_ros.network.reliability.scale_check import CleanScale
 from rsgmamba_ros.vocabulary.errors import ConfigError
 
 # The smallest network with every part: an export's time goes with the number of operators.

@@ -2,7 +2,7 @@
 import pytest
 import torch
 
-from rsgmamba_ros.network.fusion import FUSIONS
+from rsgmamba_ros.network.fusion.kinds import FUSIONS
 from rsgmamba_ros.network.presets import create_network
 from rsgmamba_ros.vocabulary.errors import ConfigError
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from rsgmamba_ros.ops.cross_scan import cross_merge, cross_scan
-from rsgmamba_ros.ops.selective_scan_cpp import map_order
+from rsgmamba_ros.ops.selective_scan.cpp import map_order
 
 
 @pytest.mark.parametrize('height, width', [(3, 5), (4, 4), (1, 7), (6, 1)])

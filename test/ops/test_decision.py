@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from rsgmamba_ros.ops import decision
-from rsgmamba_ros.ops.cpu_library import cpu_library_problem
+from rsgmamba_ros.ops.cpu.library import cpu_library_problem
 from rsgmamba_ros.ops.decision import decide, decide_by_definition
 
 compiled = pytest.mark.skipif(cpu_library_problem() is not None, reason=f'not compiled: {cpu_library_problem()}')

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from rsgmamba_ros.ops.cpu_library import cpu_library_problem
+from rsgmamba_ros.ops.cpu.library import cpu_library_problem
 from rsgmamba_ros.ops.layers import add_layer_norm, depthwise_silu, gelu, layer_norm
 
 pytestmark = pytest.mark.skipif(cpu_library_problem() is not None, reason=f'not compiled: {cpu_library_problem()}')

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rsgmamba_ros.data.corruptions import corrupt
-from rsgmamba_ros.data.synthetic_dataset import SyntheticDataset
+from rsgmamba_ros.data.synthetic.dataset import SyntheticDataset
 from rsgmamba_ros.network.shipped import checkpoint_path
 from rsgmamba_ros.pipeline import restoration
 from rsgmamba_ros.pipeline.segmenter import Segmenter, SegmenterConfig

@@ -7,7 +7,7 @@ import torch
 from rsgmamba_ros.network.checkpoint import Checkpoint, save_checkpoint
 from rsgmamba_ros.network.presets import create_network
 from rsgmamba_ros.network.rsgmamba import RSGMamba
-from rsgmamba_ros.pipeline.inference import calibrated_reliability, choose_device, choose_precision, Engine
+from rsgmamba_ros.pipeline.execution.engine import calibrated_reliability, choose_device, choose_precision, Engine
 from rsgmamba_ros.pipeline.preprocessing import PreprocessingConfig
 from rsgmamba_ros.pipeline.segmenter import Segmenter, SegmenterConfig
 from rsgmamba_ros.vocabulary.errors import BackendUnavailableError, ConfigError, ImageError

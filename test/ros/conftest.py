@@ -183,7 +183,7 @@ def segmentation_node(start_process, checkpoint_file) -> NodeProcess:
 
     Its patience is that of a machine with more to do than these tests: nothing here is about speed.
     """
-    node = start_process('rsgmamba_ros.ros.segmentation_node', namespace='/test', autostart=True,
+    node = start_process('rsgmamba_ros.ros.segmentation.node', namespace='/test', autostart=True,
                          checkpoint=checkpoint_file, queue_size=20, diagnostics_period_s=0.2, input_qos='reliable',
                          max_wait_s=0.5, max_delay_s=2.0)
     node.wait_for_log('active')

@@ -3,7 +3,7 @@ from copy import deepcopy
 import pytest
 import torch
 
-from rsgmamba_ros.data.synthetic_dataset import SyntheticDataset
+from rsgmamba_ros.data.synthetic.dataset import SyntheticDataset
 from rsgmamba_ros.network.presets import create_network, EDGE_CORRELATION
 from rsgmamba_ros.pipeline.preprocessing import DepthLaw, DepthScaling, PreprocessingConfig
 from rsgmamba_ros.training.clean_images import fit_clean_images, forget_clean_images

@@ -1,4 +1,6 @@
-"""Write the golden outputs of the shipped networks anew: `python test/network/golden/update.py`, after a network was retrained.
+"""Write the golden outputs of the shipped networks anew, after one was trained again.
+
+`python test/network/golden/update.py`
 
 The inputs are two rendered rooms at two moments each, kept beside the outputs so that a change of the renderer changes
 nothing here.
@@ -10,7 +12,7 @@ import tempfile
 
 import numpy as np
 
-from rsgmamba_ros.data.synthetic_dataset import SyntheticDataset
+from rsgmamba_ros.data.synthetic.dataset import SyntheticDataset
 from rsgmamba_ros.network.shipped import checkpoint_path
 from rsgmamba_ros.pipeline.segmenter import Segmenter
 from rsgmamba_ros.vocabulary.images import BundleSlot, ImageBundle, Modality, Presence, StampedImage

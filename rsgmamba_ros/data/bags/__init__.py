@@ -1,0 +1,1 @@
+"""Bags: what lies in them, read and written without ROS."""

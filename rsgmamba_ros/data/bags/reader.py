@@ -1,0 +1,182 @@
+"""Bags -> recorded images in receive order, streaming: memory does not grow with the bag."""
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from rsgmamba_ros.data.bags.files import BagFile, open_bag, Topic
+from rsgmamba_ros.data.messages.definitions import typestore
+from rsgmamba_ros.data.messages.images import stamped_image
+from rsgmamba_ros.data.messages.serialised_images import (
+    COMPRESSED_IMAGE_TYPE,
+    IMAGE_TYPE,
+    ImageMessage,
+    parse_image_message,
+)
+from rsgmamba_ros.vocabulary.errors import BagError, ImageError
+from rsgmamba_ros.vocabulary.images import Modality, StampedImage
+
+IMAGE_TYPES = (IMAGE_TYPE, COMPRESSED_IMAGE_TYPE)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedImage:
+    """One image of a bag, its pixels not yet decoded. The synchroniser takes it as it is.
+
+    Attributes:
+        modality: what it shows; `LABELS` for ground truth.
+        topic: where it was recorded.
+        received_ns: receive time, the bag's clock, nanoseconds.
+        message: header and payload.
+    """
+
+    modality: Modality | str
+    topic: str
+    received_ns: int
+    message: ImageMessage
+
+    @property
+    def stamp_ns(self) -> int:
+        """The header's stamp, nanoseconds."""
+        return self.message.stamp_ns
+
+    def decode(self) -> StampedImage:
+        """Decode the pixels.
+
+        Raises:
+            ImageError: another encoding than the modality can have, or damaged data.
+        """
+        return stamped_image(self.modality, self.message.decode(self.modality), stamp_ns=self.message.stamp_ns,
+                             received_ns=self.received_ns, frame_id=self.message.frame_id)
+
+
+class BagReader:
+    """A bag of ROS 2 (SQLite, MCAP, compressed, split) or ROS 1. A context manager.
+
+    Attributes:
+        topics: every topic, by name.
+        start_ns: receive time of the first message, nanoseconds.
+        end_ns: receive time of the last message, nanoseconds.
+        damage: a sentence for everything that is wrong with the bag and was worked around; grows while reading.
+        skipped: messages that could not be parsed, counted by topic and cause.
+
+    Raises:
+        BagError: no bag there, or nothing of it can be read.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.skipped: Counter[str] = Counter()
+        self._stack = ExitStack()
+        with ExitStack() as stack:
+            self._files, self.damage = open_bag(self.path, stack)
+            self._stack = stack.pop_all()
+        self.topics = _merge_topics(self._files)
+        filled = [file for file in self._files if file.end_ns]
+        self.start_ns = min((file.start_ns for file in filled), default=0)
+        self.end_ns = max((file.end_ns for file in filled), default=0)
+
+    def __enter__(self) -> BagReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    @property
+    def image_topics(self) -> list[Topic]:
+        """The topics that carry images, raw or compressed."""
+        return [topic for topic in self.topics if topic.message_type in IMAGE_TYPES]
+
+    def images(self, modalities: Mapping[str, Modality | str]) -> Iterator[RecordedImage]:
+        """Go through the images of some topics, in receive order.
+
+        A message that is cut short is counted in `skipped`; where the bag itself is damaged, the images end and
+        `damage` says so.
+
+        Args:
+            modalities: what each topic shows; `LABELS` for ground truth.
+
+        Raises:
+            BagError: a topic is not in the bag, or carries no images.
+        """
+        return self._images(modalities, head_only=False)
+
+    def headers(self, modalities: Mapping[str, Modality | str]) -> Iterator[RecordedImage]:
+        """As `images`, but without payload, which is not even read where the bag's index allows it.
+
+        Decoding such an image is an ImageError.
+        """
+        return self._images(modalities, head_only=True)
+
+    def _images(self, modalities: Mapping[str, Modality | str], *, head_only: bool) -> Iterator[RecordedImage]:
+        for name in modalities:
+            self.check_topic(name)
+        for topic, message_type, received_ns, raw, ros1 in self._messages(set(modalities), head_only=head_only):
+            try:
+                message = parse_image_message(raw, message_type, ros1=ros1, head_only=head_only)
+            except ImageError:
+                self.skipped[f'{topic}: no whole message'] += 1
+                continue
+            yield RecordedImage(modalities[topic], topic, received_ns, message)
+
+    def first_image(self, topic: str) -> ImageMessage | None:
+        """The first image of a topic, None if it has none that can be parsed."""
+        for file in self._files:
+            for _, message_type, _, raw in file.messages({topic}):
+                try:
+                    return parse_image_message(raw, message_type, ros1=file.ros1)
+                except ImageError:
+                    return None
+        return None
+
+    def serialised(self, topics: set[str]) -> Iterator[tuple[str, str, int, bytes]]:
+        """Topic, message type, receive time in nanoseconds and serialised message (CDR), for a player.
+
+        ROS 1 messages of types that ROS 2 has too are converted.
+        """
+        for topic, message_type, received_ns, raw, ros1 in self._messages(topics):
+            yield topic, message_type, received_ns, bytes(typestore().ros1_to_cdr(raw, message_type) if ros1 else raw)
+
+    def _messages(self, topics: set[str], *,
+                  head_only: bool = False) -> Iterator[tuple[str, str, int, bytes | memoryview, bool]]:
+        for file in self._files:
+            messages = file.heads(topics) if head_only else file.messages(topics)
+            while True:
+                try:
+                    message = next(messages, None)
+                except Exception as error:  # rosbags answers damage with whatever its parsers stumble over
+                    self.damage.append(f'the bag is damaged and was read in part: {" ".join(str(error).split())}')
+                    break
+                if message is None:
+                    break
+                yield *message, file.ros1
+
+    def check_topic(self, name: str) -> None:
+        """Check that a topic carries images.
+
+        Raises:
+            BagError: it is not in the bag, or carries something else.
+        """
+        message_type = {topic.name: topic.message_type for topic in self.topics}.get(name)
+        if message_type is None:
+            raise BagError(f'{self.path} has no topic {name!r}; image topics are {describe_topics(self.image_topics)}')
+        if message_type not in IMAGE_TYPES:
+            raise BagError(f'{self.path}: topic {name!r} carries {message_type}; expected one of {list(IMAGE_TYPES)}')
+
+
+def describe_topics(topics: list[Topic]) -> str:
+    """The topics in one line, for a message."""
+    return ', '.join(f'{topic.name} ({topic.message_type}, {topic.count})' for topic in topics) or 'none'
+
+
+def _merge_topics(files: list[BagFile]) -> list[Topic]:
+    counts: dict[str, Topic] = {}
+    for topic in (topic for file in files for topic in file.topics):
+        earlier = counts.get(topic.name)
+        if earlier and earlier.message_type != topic.message_type:
+            topic = Topic(topic.name, '', topic.count)
+        counts[topic.name] = Topic(topic.name, topic.message_type, topic.count + (earlier.count if earlier else 0))
+    return [counts[name] for name in sorted(counts)]

@@ -1,0 +1,1 @@
+"""Image messages and their serialised form -> arrays."""

@@ -1,0 +1,1 @@
+"""The demo: its phases, recording, summary and picture."""

@@ -1,0 +1,1 @@
+"""Images -> features of four stages."""

@@ -1,0 +1,1 @@
+"""How reliable each modality is: the head, its evidence and its checks."""

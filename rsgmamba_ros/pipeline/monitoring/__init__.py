@@ -1,0 +1,1 @@
+"""What pixels, stamps and counters tell about the inputs and the node."""

@@ -1,0 +1,1 @@
+"""Stamped images -> image bundles, each by its deadline."""

@@ -1,0 +1,1 @@
+"""Replay of bags through the whole path, and its evaluation."""

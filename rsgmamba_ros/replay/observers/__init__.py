@@ -1,0 +1,1 @@
+"""What watches a replay and keeps what it needs."""

@@ -1,0 +1,146 @@
+"""Timeline -> episodes: from when to when a sensor was silent, late, spoilt or out of step."""
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from rsgmamba_ros.replay.observers.timeline import PRESENCES, Timeline
+from rsgmamba_ros.vocabulary.images import Modality, Presence
+
+#: A gap of more than this many periods is a dropout: three images in a row. Fewer are lost images, and counted.
+_DROPOUT_PERIODS = 3.5
+#: So many bundles or images in a row make an episode, and so many normal ones may lie within one.
+_MIN_LENGTH, _MAX_GAP = 3, 2
+#: A modality is unreliable below this share of its usual reliability (the upper quartile of the run).
+_UNRELIABLE = 0.5
+#: Delivery that differs by more than this from the usual one is an episode, seconds.
+_DELIVERY_CHANGE_S = 0.03
+_DELIVERY_BIN_S = 0.01
+
+
+@dataclass(frozen=True)
+class Episode:
+    """Something that was wrong with one modality for a time.
+
+    Attributes:
+        kind: `silent` (no image arrives), `missing`, `late`, `stale` (what the bundles say), `unused` (its images were
+            not given to the network), `unreliable`, or `delivery` (images later or earlier against their stamps than
+            usual: a delay, or a clock that is wrong).
+        start_s: after the bag's start.
+        end_s: likewise; None if it lasted to the end.
+        detail: for people.
+    """
+
+    modality: Modality
+    kind: str
+    start_s: float
+    end_s: float | None
+    detail: str = ''
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, times rounded to milliseconds."""
+        values = {**asdict(self), 'modality': str(self.modality), 'start_s': round(self.start_s, 3)}
+        values['end_s'] = None if self.end_s is None else round(self.end_s, 3)
+        return values
+
+
+def find_episodes(timeline: Timeline, *, end_s: float) -> list[Episode]:
+    """All episodes of a replay, in order of their start.
+
+    Args:
+        end_s: length of the bag, seconds.
+    """
+    found: list[Episode] = []
+    for modality in timeline.modalities:
+        found += _silences(timeline, modality, end_s)
+        found += _delivery_changes(timeline, modality)
+        found += _bundle_states(timeline, modality)
+    return sorted(found, key=lambda episode: (episode.start_s, str(episode.modality), episode.kind))
+
+
+def period_s(times_s: np.ndarray) -> float | None:
+    """The usual time between two images, seconds; None with fewer than two."""
+    return float(np.median(np.diff(times_s))) if len(times_s) > 1 else None
+
+
+def _silences(timeline: Timeline, modality: Modality, end_s: float) -> list[Episode]:
+    times = timeline.arrivals[modality]['time_s']
+    if not len(times):
+        return [Episode(modality, 'silent', 0.0, None, 'never received')]
+    period = period_s(times)
+    if not period:
+        return []
+    # Both ends of the bag count: a stream may begin late and stop early.
+    edges = np.concatenate([[-period], times, [end_s + period]])
+    gaps = np.flatnonzero(np.diff(edges) > _DROPOUT_PERIODS * period)
+    return [Episode(modality, 'silent', float(edges[i] + period), None if i == len(times) else float(edges[i + 1]),
+                    'no image arrived') for i in gaps]
+
+
+def _delivery_changes(timeline: Timeline, modality: Modality) -> list[Episode]:
+    """Times at which delivery was on another level than usual, each level by itself."""
+    times, delivery = timeline.arrivals[modality]['time_s'], timeline.arrivals[modality]['delivery_s']
+    period = period_s(times)
+    if len(delivery) < _MIN_LENGTH or not period:
+        return []
+    bins = np.round(delivery / _DELIVERY_BIN_S).astype(np.int64)
+    values, counts = np.unique(bins, return_counts=True)
+    usual = float(np.median(delivery[bins == values[counts.argmax()]]))
+    found = []
+    for level in np.split(values, np.flatnonzero(np.diff(values) > 2) + 1):
+        on_level = np.flatnonzero(np.isin(bins, level))
+        change = float(np.median(delivery[on_level]) - usual)
+        if abs(change) <= _DELIVERY_CHANGE_S:
+            continue
+        # Held up on the way, the first image leaves a gap behind it; a clock that is set wrong leaves none. What was
+        # held up is placed where it was due.
+        first = on_level[0]
+        held_up = change > 0 and first > 0 and times[first] - times[first - 1] > period + change / 4
+        due = times - delivery + usual if held_up else times
+        text = f'{abs(change):.2f} s {"later" if change > 0 else "earlier"} against the stamps than usual'
+        moments = np.sort(due[on_level])
+        for group in np.split(moments, np.flatnonzero(np.diff(moments) > _DROPOUT_PERIODS * period) + 1):
+            later = due[due > group[-1]]
+            if len(group) >= _MIN_LENGTH:
+                found.append(Episode(modality, 'delivery', float(group[0]), float(later.min()) if later.size else None,
+                                     text))
+    return found
+
+
+def _bundle_states(timeline: Timeline, modality: Modality) -> list[Episode]:
+    times, slots = timeline.bundles['time_s'], timeline.slots[modality]
+    presence = slots['presence']
+    found = []
+    for index, kind in enumerate(PRESENCES):
+        if kind is not Presence.PRESENT:
+            found += [_episode(modality, str(kind), times, *run) for run in _runs(presence == index)]
+    present = (presence == PRESENCES.index(Presence.PRESENT)) & timeline.bundles['segmented'].astype(bool)
+    used = slots['used'].astype(bool)
+    found += [_episode(modality, 'unused', times, *run) for run in _runs(present & ~used)]
+    reliability = slots['reliability']
+    if used.any():
+        usual = float(np.quantile(reliability[used], 0.75))
+        for first, last in _runs(used & (reliability < _UNRELIABLE * usual)):
+            text = f'reliability {np.mean(reliability[first:last + 1]):.2f}, usually {usual:.2f}'
+            found.append(_episode(modality, 'unreliable', times, first, last, text))
+    return found
+
+
+def _episode(modality: Modality, kind: str, times: np.ndarray, first: int, last: int, detail: str = '') -> Episode:
+    """From the first row to the row after the last, which is the first one that is well again."""
+    end_s = float(times[last + 1]) if last + 1 < len(times) else None
+    return Episode(modality, kind, float(times[first]), end_s, detail)
+
+
+def _runs(flags: Iterable[bool]) -> list[tuple[int, int]]:
+    """First and last index of each stretch of True that is long enough, short interruptions included."""
+    runs: list[list[int]] = []
+    for index in np.flatnonzero(flags):
+        if runs and index - runs[-1][1] <= _MAX_GAP + 1:
+            runs[-1][1] = int(index)
+        else:
+            runs.append([int(index), int(index)])
+    return [(first, last) for first, last in runs if last - first + 1 >= _MIN_LENGTH]

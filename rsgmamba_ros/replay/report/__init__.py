@@ -1,0 +1,1 @@
+"""What a replay leaves for people: figures, pictures, summary, page."""

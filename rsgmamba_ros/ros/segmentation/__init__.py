@@ -1,0 +1,1 @@
+"""The segmentation node and what it is made of."""

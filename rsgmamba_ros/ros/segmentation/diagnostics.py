@@ -1,0 +1,154 @@
+"""What happens in the node, to the health monitor; its report, to /diagnostics and the log."""
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+import re
+from threading import Lock
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+
+from rsgmamba_ros.pipeline.monitoring.health import HealthMonitor
+from rsgmamba_ros.pipeline.monitoring.health_report import Finding, HealthLevel, HealthReport, InputHealth
+from rsgmamba_ros.ros.segmentation.throttled_log import ThrottledLog
+from rsgmamba_ros.vocabulary.images import ImageBundle, Modality
+from rsgmamba_ros.vocabulary.segmentation import Segmentation
+
+#: diagnostic_updater's queue length.
+_DEPTH = 10
+
+
+class Diagnostics:
+    """May be called from every thread.
+
+    Args:
+        modalities: every configured input.
+        counters: the synchroniser's running counters.
+        period_s: between two messages, by a steady clock: they must not stop where the simulated time does.
+    """
+
+    def __init__(self, node: Node, modalities: tuple[Modality, ...], counters: Mapping[str, int], *, period_s: float):
+        self._node = node
+        self._clock = node.get_clock()
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._errors = ThrottledLog(self._write_error)
+        self._warnings = ThrottledLog(self._write_warning, period_s=30.0)
+        self._health = HealthMonitor(modalities)
+        self._counters = counters
+        self._mismatches: dict[Modality, str] = {}
+        self._lock = Lock()
+        self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', _DEPTH)
+        self._timer = node.create_timer(period_s, self._publish, clock=self._steady)
+
+    def destroy(self) -> None:
+        """Take timer and topic back."""
+        self._node.destroy_timer(self._timer)
+        self._node.destroy_publisher(self._publisher)
+
+    def arrived(self, modality: Modality, *, stamp_ns: int) -> None:
+        """Count an image, whatever becomes of it."""
+        with self._lock:
+            self._health.image_arrived(modality, stamp_ns=stamp_ns, now_ns=self._now_ns())
+
+    def bundled(self, bundle: ImageBundle) -> None:
+        """Count a bundle."""
+        with self._lock:
+            self._health.bundle_released(bundle)
+
+    def segmented(self, segmentation: Segmentation) -> None:
+        """Count a result, and write what it reports into the log."""
+        with self._lock:
+            self._health.segmented(segmentation, now_ns=self._now_ns())
+        for report in segmentation.reports:
+            self._report_error(_kind(report), report)
+
+    def dropped(self, cause: str, count: int = 1) -> None:
+        """Count what was lost, under a name such as `bundle.drop.superseded`."""
+        if count:
+            with self._lock:
+                self._health.image_dropped(cause, now_ns=self._now_ns(), count=count)
+
+    def failed(self, cause: str, message: str) -> None:
+        """Count one loss and write the reason into the log."""
+        self.dropped(cause)
+        self._report_error(cause, message)
+
+    def mismatched(self, modality: Modality, message: str) -> None:
+        """Remember that a publisher's QoS does not fit, and write it into the log."""
+        self._mismatches[modality] = message
+        self._report_error(f'{modality}.qos', message)
+
+    def reset(self) -> None:
+        """Forget rates and dropouts, as after a jump back in time."""
+        with self._lock:
+            self._health.reset()
+
+    def _now_ns(self) -> int:
+        return self._clock.now().nanoseconds
+
+    # Two lines of code, because rclpy allows each only one severity.
+
+    def _write_error(self, line: str) -> None:
+        self._node.get_logger().error(line)
+
+    def _write_warning(self, line: str) -> None:
+        self._node.get_logger().warning(line)
+
+    def _report_error(self, key: str, message: str) -> None:
+        with self._lock:
+            self._errors.report(key, message, now_ns=self._steady.now().nanoseconds)
+
+    def _publish(self) -> None:
+        now_ns = self._now_ns()
+        with self._lock:
+            self._health.synchroniser_counted(self._counters, now_ns=now_ns)
+            report = self._health.report(now_ns)
+            for finding in report.findings:
+                if finding.source != 'synchroniser':  # those were in the log with the first result that had them
+                    line = f'{finding.source}: {finding.text}'
+                    self._warnings.report(_kind(line), line, now_ns=self._steady.now().nanoseconds)
+        message = DiagnosticArray(status=statuses(report, dict(self._mismatches),
+                                                  name=self._node.get_fully_qualified_name().lstrip('/')))
+        message.header.stamp = self._clock.now().to_msg()
+        self._publisher.publish(message)
+
+
+def statuses(report: HealthReport, mismatches: Mapping[Modality, str], *, name: str) -> list[DiagnosticStatus]:
+    """Turn a report into one status for each input, one for the synchroniser and one for the output.
+
+    Args:
+        mismatches: for each modality with a publisher of incompatible QoS a line for people.
+        name: of the node.
+    """
+    found = list(report.findings)
+    found += [Finding(HealthLevel.ERROR, str(modality), text) for modality, text in mismatches.items()
+              if report.inputs[str(modality)].age_s is None]
+    values = {source: _input_values(health) for source, health in report.inputs.items()}
+    values['synchroniser'] = {'bundles': report.bundles, **report.drops}
+    values['output'] = {'results': report.results, 'rate_hz': f'{report.output_rate_hz:.2f}',
+                        **{f'latency_{rank}_ms': f'{value:.1f}' for rank, value in report.latency_ms.items()}}
+    return [_status(f'{name}: {source}', [one for one in found if one.source == source], entries)
+            for source, entries in values.items()]
+
+
+def _status(name: str, findings: Iterable[Finding], values: Mapping[str, object]) -> DiagnosticStatus:
+    ordered = sorted(findings, key=lambda finding: -finding.level)
+    level = ordered[0].level if ordered else HealthLevel.OK
+    return DiagnosticStatus(level=bytes([level]), name=name, hardware_id='rsgmamba_ros',
+                            message='; '.join(finding.text for finding in ordered) or 'well',
+                            values=[KeyValue(key=key, value=str(value)) for key, value in values.items()])
+
+
+def _input_values(health: InputHealth) -> dict[str, object]:
+    values = {'images': health.images, 'rate_hz': f'{health.rate_hz:.2f}', 'dropouts': health.dropout_count}
+    optional = {'learned_rate_hz': health.learned_rate_hz, 'age_s': health.age_s, 'reliability': health.reliability}
+    values |= {key: f'{value:.3f}' for key, value in optional.items() if value is not None}
+    if health.dropouts:
+        values['last_dropout_s'] = f'{health.dropouts[-1].length_s:.2f}'
+    return values | {f'share_{presence}': f'{share:.3f}' for presence, share in health.presence.items()}
+
+
+def _kind(text: str) -> str:
+    """What two lines have in common that differ in their figures only."""
+    return re.sub(r'[\d.]+', '#', text)

@@ -1,0 +1,101 @@
+"""From messages to bundles: conversion, synchroniser and its deadline, all on the executor's thread."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.clock import JumpThreshold, TimeJump
+from rclpy.duration import Duration
+from rclpy.node import Node
+
+from rsgmamba_ros.pipeline.synchronisation.synchroniser import Synchroniser
+from rsgmamba_ros.ros.conversions import image_from_message, nanoseconds
+from rsgmamba_ros.ros.qos import INPUT_QOS
+from rsgmamba_ros.ros.segmentation.diagnostics import Diagnostics
+from rsgmamba_ros.ros.segmentation.subscriptions import InputListener, subscribe_to_images
+from rsgmamba_ros.vocabulary.errors import RSGMambaError
+from rsgmamba_ros.vocabulary.images import ImageBundle, Modality
+
+#: A timer with no deadline to wait for is cancelled; this is only its period at creation.
+_IDLE_NS = 3_600_000_000_000
+
+
+class Intake:
+    """Feeds the synchroniser from the topics and hands its bundles on.
+
+    Args:
+        synchroniser: reset when this is destroyed.
+        transports: for each modality, see `subscriptions.message_type`.
+        input_qos: a name in `INPUT_QOS`.
+        on_bundle: takes every bundle, in the order of the leading stamps.
+        on_time_jump: called when the node's clock went back.
+    """
+
+    def __init__(self, node: Node, synchroniser: Synchroniser, *, transports: dict[Modality, str], input_qos: str,
+                 diagnostics: Diagnostics, on_bundle: Callable[[ImageBundle], None],
+                 on_time_jump: Callable[[], None]):
+        self._node = node
+        self._synchroniser = synchroniser
+        self._clock = node.get_clock()
+        self._diagnostics = diagnostics
+        self._on_bundle = on_bundle
+        self._on_time_jump = on_time_jump
+        self._timer = node.create_timer(_IDLE_NS * 1e-9, self._on_deadline)
+        self._timer.cancel()
+        threshold = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True)
+        self._jump_handle = self._clock.create_jump_callback(threshold, post_callback=self._on_jump)
+        listener = InputListener(self._on_message, diagnostics.mismatched, self._on_lost)
+        self._subscriptions = [
+            subscribe_to_images(node, modality, transport=transport, profile=INPUT_QOS[input_qos], listener=listener)
+            for modality, transport in transports.items()]
+
+    def destroy(self) -> None:
+        """Take the subscriptions and the timer back; what waited for its partner is dropped and counted."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+        self._jump_handle.unregister()
+        self._node.destroy_timer(self._timer)
+        self._synchroniser.reset()
+
+    def _on_message(self, modality: Modality, message: Any) -> None:
+        now_ns = self._clock.now().nanoseconds
+        if now_ns == 0:
+            self._diagnostics.failed(f'{modality}.drop.no_clock', 'use_sim_time is set and nothing has come on '
+                                     '/clock: images are dropped until it does')
+            return
+        self._diagnostics.arrived(modality, stamp_ns=nanoseconds(message.header.stamp))
+        try:
+            image = image_from_message(message, modality, received_ns=now_ns)
+            self._hand_on(self._synchroniser.push(image, now_ns=now_ns))
+        except RSGMambaError as error:
+            self._diagnostics.failed(f'{modality}.drop.unreadable', str(error))
+        except Exception as error:  # whatever it is, it is one message; the next may be well
+            self._diagnostics.failed(f'{modality}.drop.internal_error', f'{modality}: unexpected {error!r}')
+
+    def _on_lost(self, modality: Modality, count: int) -> None:
+        self._diagnostics.dropped(f'{modality}.drop.lost_in_transport', count)
+
+    def _on_deadline(self) -> None:
+        try:
+            self._hand_on(self._synchroniser.poll(self._clock.now().nanoseconds))
+        except Exception as error:  # as above
+            self._diagnostics.failed('synchroniser.drop.internal_error', f'synchroniser: unexpected {error!r}')
+
+    def _hand_on(self, bundles: list[ImageBundle]) -> None:
+        for bundle in bundles:
+            self._on_bundle(bundle)
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        deadline_ns = self._synchroniser.next_deadline_ns()
+        if deadline_ns is None:
+            self._timer.cancel()
+            return
+        self._timer.timer_period_ns = max(deadline_ns - self._clock.now().nanoseconds, 1)
+        self._timer.reset()
+
+    def _on_jump(self, jump: TimeJump) -> None:
+        self._node.get_logger().warning(f'the clock jumped by {jump.delta.nanoseconds * 1e-9:.3f} s: starting afresh')
+        self._synchroniser.reset()
+        self._timer.cancel()
+        self._on_time_jump()

@@ -1,0 +1,65 @@
+"""The node's inputs: one image topic for each modality, raw or compressed."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.qos import qos_policy_name_from_kind, QoSProfile
+from sensor_msgs.msg import CompressedImage, Image
+
+from rsgmamba_ros.ros.qos import overridable, SubscriptionEventCallbacks, UnsupportedEventTypeError
+from rsgmamba_ros.ros.segmentation.filters import subscribe
+from rsgmamba_ros.vocabulary.images import Modality
+
+MESSAGE_TYPES = {'raw': Image, 'compressed': CompressedImage}
+
+
+@dataclass(frozen=True)
+class InputListener:
+    """Who is told what arrives on a topic, and what cannot.
+
+    Attributes:
+        on_message: modality and message.
+        on_mismatch: modality and a line for people: a publisher is there, but its QoS is incompatible.
+        on_lost: modality and the number of messages that the middleware lost.
+    """
+
+    on_message: Callable[[Modality, Any], None]
+    on_mismatch: Callable[[Modality, str], None]
+    on_lost: Callable[[Modality, int], None]
+
+
+def message_type(topic: str, transport: str) -> type:
+    """Choose the type to subscribe to.
+
+    Args:
+        transport: `raw`, `compressed`, or `auto`: by image_transport's names of topics.
+    """
+    if transport == 'auto':
+        transport = 'compressed' if topic.endswith(('/compressed', '/compressedDepth')) else 'raw'
+    return MESSAGE_TYPES[transport]
+
+
+def subscribe_to_images(node: Node, modality: Modality, *, transport: str, profile: QoSProfile,
+                        listener: InputListener) -> Any:
+    """Subscribe to `<modality>/image`; the subscription, for `Node.destroy_subscription`."""
+    topic = node.resolve_topic_name(f'{modality}/image')
+
+    def on_mismatch(event: Any) -> None:
+        policy = qos_policy_name_from_kind(event.last_policy_kind)
+        listener.on_mismatch(modality, f'{topic}: a publisher offers incompatible QoS ({policy}), nothing arrives from '
+                                       'it; set input_qos to sensor_data, or change the publisher')
+
+    def on_lost(event: Any) -> None:
+        listener.on_lost(modality, event.total_count_change)
+
+    options = overridable(profile)
+    arguments = (node, message_type(topic, transport), topic, lambda message: listener.on_message(modality, message))
+    try:
+        events = SubscriptionEventCallbacks(incompatible_qos=on_mismatch, message_lost=on_lost)
+        return subscribe(*arguments, event_callbacks=events, **options)
+    except UnsupportedEventTypeError:  # not every middleware tells of lost messages
+        events = SubscriptionEventCallbacks(incompatible_qos=on_mismatch)
+        return subscribe(*arguments, event_callbacks=events, **options)

@@ -1,0 +1,1 @@
+"""Nodes around the segmentation node: player, recorder, evaluator, synthetic sensors, demo."""

@@ -1,0 +1,1 @@
+"""The network against its baselines: same data, steps and size."""

@@ -1,0 +1,1 @@
+"""What a training feeds the network: data sets, failures, batches."""

@@ -1,0 +1,139 @@
+"""Training batches. Every sample is a function of (seed, step, position), so that a resumed run sees the same ones."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from rsgmamba_ros.data.samples import Dataset, draw_window, vary, Window
+from rsgmamba_ros.pipeline.preprocessing import network_input
+from rsgmamba_ros.training.config import TrainingConfig
+from rsgmamba_ros.training.loss import Targets
+from rsgmamba_ros.training.samples.failures import FailedSample, FailureConfig, inflict
+from rsgmamba_ros.vocabulary.images import Modality
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step works on.
+
+    Attributes:
+        images: (R, M, 3, H, W).
+        available: of every bundle, (B, M).
+        rows: the images of every bundle, (B,); B is a multiple of R.
+        targets: of every bundle.
+    """
+
+    images: Tensor
+    available: Tensor
+    rows: Tensor
+    targets: Targets
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device."""
+        targets = Targets(*(getattr(self.targets, name).to(device, non_blocking=True)
+                            for name in ('label_map', 'reliability', 'reliability_map')))
+        return Batch(self.images.to(device, non_blocking=True), self.available.to(device, non_blocking=True), self.rows,
+                     targets)
+
+
+class TrainingSamples:
+    """Prepared samples, indexed by (step, position in the batch of all processes)."""
+
+    def __init__(self, dataset: Dataset, config: TrainingConfig):
+        self.dataset, self.config = dataset, config
+
+    def __getitem__(self, index: tuple[int, int]) -> dict[str, np.ndarray]:
+        step, position = index
+        rng = np.random.default_rng([self.config.seed, step, position])
+        phase, augmentation = self.config.phase_at(step), self.config.augmentation
+        failures = phase.failures or self.config.failures
+        if phase.scales:
+            augmentation = replace(augmentation, min_scale=phase.scales[0], max_scale=phase.scales[1])
+        sample = vary(self.dataset[int(rng.integers(len(self.dataset)))], augmentation, rng=rng)
+        # The whole image fails, then it is cut: severities are stated for whole images.
+        failed = restrict(inflict(sample, self.config.auxiliary, failures, rng=rng), self.config.used)
+        window = draw_window(sample.label_map.shape, phase.height, phase.width, rng=rng)
+        label_map = window.cut(sample.label_map, blank=self.dataset.labels.ignore_index)
+        arrays = _arrays(failed, window, self.config)
+        if failures.alone and len(self.config.used) > 1:
+            arrays['available'] = _with_alone(arrays['available'][0], arrays['reliability'], failures, rng)
+        return {'label_map': label_map.astype(np.int64), **arrays}
+
+
+def _with_alone(available: np.ndarray, reliability: np.ndarray, failures: FailureConfig,
+                rng: np.random.Generator) -> np.ndarray:
+    """What is available, (M,) -> that, and `alone` times the most reliable one of it alone; (1 + alone, M).
+
+    Of equals one is drawn, and then another one as long as there is. A sensor that stands alone because the other one
+    failed is the case to be good at; alone and spoilt at once it teaches little and its large losses drown the rest.
+    Where all are sound the first row may be one of those, too, see `FailureConfig.apart`.
+    """
+    best = reliability[available].max()
+    order = rng.permutation(np.flatnonzero(available & (reliability == best)))
+    rows = np.zeros((1 + failures.alone, len(available)), bool)
+    rows[np.arange(len(rows)), np.resize(order, len(rows))] = True
+    sound = available.all() and reliability.min() >= 1
+    if not (sound and rng.random() < failures.apart):
+        rows = np.concatenate((available[None], rows[:-1]))
+    return rows
+
+
+def restrict(failed: FailedSample, used: tuple[Modality, ...]) -> FailedSample:
+    """Make a sample one for a single-modality network: its modality is always there, the other one never."""
+    if len(used) > 1:
+        return failed
+    return replace(failed, available={modality: modality in used for modality in failed.available})
+
+
+def _arrays(failed: FailedSample, window: Window, config: TrainingConfig) -> dict[str, np.ndarray]:
+    size = replace(config.preprocessing, height=window.height, width=window.width)
+    modalities = tuple(failed.values)
+    images = np.zeros((len(modalities), 3, window.height, window.width), np.float32)
+    for index, modality in enumerate(modalities):
+        if failed.available[modality]:
+            values = window.cut(failed.values[modality], blank=0 if modality is Modality.RGB else np.nan)
+            images[index] = network_input(values, modality, size)
+    maps = [window.cut(failed.reliability_map[modality], blank=1) for modality in modalities]
+    return {'images': images, 'available': np.array([[failed.available[modality] for modality in modalities]]),
+            'reliability': np.array([failed.reliability[modality] for modality in modalities], np.float32),
+            'reliability_map': np.stack(maps)}
+
+
+def training_batches(dataset: Dataset, config: TrainingConfig, *, first_step: int, rank: int = 0,
+                     processes: int = 1) -> Iterator[Batch]:
+    """Batches of the steps from `first_step` on; of several processes each gets every n-th sample."""
+    # Before the workers are forked: OpenCV's threads do not live on in them, and a call that needs one never returns.
+    cv2.setNumThreads(1)
+    loader = DataLoader(
+        TrainingSamples(dataset, config), batch_sampler=StepSampler(config, first_step, rank, processes),
+        num_workers=config.workers, persistent_workers=False,
+        prefetch_factor=2 if config.workers else None, pin_memory=torch.cuda.is_available() and config.device != 'cpu')
+    for arrays in loader:
+        available = arrays['available']
+        rows = torch.arange(len(available)).repeat_interleave(available.shape[1])
+        targets = Targets(*(arrays[name][rows] for name in ('label_map', 'reliability', 'reliability_map')))
+        yield Batch(arrays['images'], available.flatten(0, 1), rows, targets)
+
+
+@dataclass(frozen=True)
+class StepSampler:
+    """The indices of each step's batch."""
+
+    config: TrainingConfig
+    first_step: int
+    rank: int
+    processes: int
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        for step in range(self.first_step, self.config.steps):
+            batch = range(self.config.phase_at(step).batch_size)
+            yield [(step, position) for position in batch[self.rank::self.processes]]
+
+    def __len__(self) -> int:
+        return self.config.steps - self.first_step

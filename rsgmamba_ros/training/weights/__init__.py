@@ -1,0 +1,1 @@
+"""Weights that a training begins from, averages, or learns from."""

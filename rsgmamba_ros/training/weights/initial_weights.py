@@ -1,0 +1,97 @@
+"""What a training starts from, and what it leaves as it is."""
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Size, Tensor
+
+from rsgmamba_ros.network.checkpoint import load_checkpoint, load_strictly, load_vmamba
+from rsgmamba_ros.network.encoders.efficientnet_lite import EfficientNetLiteEncoder, load_imagenet
+from rsgmamba_ros.network.fusion.reliable_cross_scan import ReliableCrossScan
+from rsgmamba_ros.network.rsgmamba import RSGMamba
+from rsgmamba_ros.vocabulary.errors import ConfigError
+from rsgmamba_ros.vocabulary.labels import LabelSpace
+
+#: In place of a file: the ImageNet weights of EfficientNet-Lite0, which a package holds.
+IMAGENET = 'imagenet'
+HEAD = 'reliability_head.'
+
+
+def load_encoder(network: RSGMamba, source: Path | None) -> None:
+    """Start the encoder from a file or from `IMAGENET`; None leaves it as it is.
+
+    Raises:
+        BackendUnavailableError: the package with the weights is not installed.
+        CheckpointError: the weights do not fit.
+        ConfigError: `IMAGENET` for an encoder whose weights come as a file.
+    """
+    if source is None:
+        return
+    if str(source) != IMAGENET:
+        load_vmamba(network, source)
+    elif isinstance(network.encoder, EfficientNetLiteEncoder):
+        load_imagenet(network.encoder)
+    else:
+        raise ConfigError(f'{IMAGENET!r} names the weights of the encoder efficientnet_lite0 (preset lite); '
+                          f'this network has {network.config.encoder}: name a file')
+
+
+def load_start(network: RSGMamba, labels: LabelSpace, source: Path | None) -> None:
+    """Start the whole network from a checkpoint; None leaves it as it is.
+
+    The classifier of other classes is left out, and a reliability head of another kind: they stay as initialised, as do
+    the gates that a cross scan does not have. Norms that were common to both modalities are where private ones begin.
+
+    Raises:
+        CheckpointError: the file cannot be used, or is of a network of another shape; the message lists what differs.
+    """
+    if source is None:
+        return
+    checkpoint = load_checkpoint(source)
+    tensors = checkpoint.network.state_dict()
+    own = network.state_dict()
+    if checkpoint.labels.names != labels.names:
+        tensors = _exchanged(tensors, own, 'decoder.classifier.')
+    if _shapes(tensors, HEAD) != _shapes(own, HEAD):
+        tensors = _exchanged(tensors, own, HEAD)
+    gates = {name: value for name, value in own.items() if is_gate(name) and name not in tensors}
+    load_strictly(network, _with_private_norms(tensors | gates, own), str(source))
+
+
+def _with_private_norms(tensors: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
+    common = {name: name.replace('.auxiliary_', '.') for name in own if name.startswith('encoder.')}
+    return tensors | {name: tensors[source] for name, source in common.items()
+                      if name not in tensors and source in tensors}
+
+
+def _exchanged(tensors: dict[str, Tensor], own: dict[str, Tensor], beginning: str) -> dict[str, Tensor]:
+    return {name: value for name, value in tensors.items() if not name.startswith(beginning)} \
+        | {name: value for name, value in own.items() if name.startswith(beginning)}
+
+
+def _shapes(tensors: dict[str, Tensor], beginning: str) -> dict[str, Size]:
+    return {name: value.shape for name, value in tensors.items() if name.startswith(beginning)}
+
+
+def is_gate(name: str) -> bool:
+    """Whether a parameter is one of those that a `ReliableCrossScan` has beyond a cross scan."""
+    return name.startswith('fusion.') and name.split('.')[2] in ReliableCrossScan.gates
+
+
+def is_reliability_head(name: str) -> bool:
+    """Whether a parameter is one of the reliability head's."""
+    return name.startswith(HEAD)
+
+
+def freeze(network: RSGMamba, beginnings: tuple[str, ...]) -> None:
+    """Take the parameters whose names begin so out of the training.
+
+    Raises:
+        ConfigError: no parameter begins so.
+    """
+    for beginning in beginnings:
+        found = [parameter for name, parameter in network.named_parameters() if name.startswith(beginning)]
+        if not found:
+            raise ConfigError(f'frozen: no parameter of the network has a name that begins with {beginning!r}')
+        for parameter in found:
+            parameter.requires_grad_(False)

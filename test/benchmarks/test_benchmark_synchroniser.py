@@ -1,0 +1,68 @@
+"""The synchroniser's benchmark runs, and its figures meet what the package promises."""
+import json
+import subprocess
+import sys
+
+import pytest
+
+from rsgmamba_ros.pipeline.synchronisation.synchroniser import SynchroniserConfig
+
+
+@pytest.fixture(scope='module')
+def benchmark(load_benchmark):
+    return load_benchmark('synchroniser')
+
+
+@pytest.fixture(scope='module', params=[0.1, 0.05], ids=lambda wait: f'max_wait_s={wait}')
+def judged(benchmark, request):
+    """Name, row, images, bundles and figures of every row."""
+    config = SynchroniserConfig(max_wait_s=request.param)
+    rows = []
+    for row in benchmark.ROWS:
+        images = benchmark.simulate(row, seed=3)
+        rows.append((row.name, images, benchmark.replay(images, config), benchmark.judge(row, images, config)))
+    return config, rows
+
+
+def test_every_leading_image_gives_one_bundle_in_every_row(judged):
+    for name, _, (_, synchroniser), figures in judged[1]:
+        dropped = synchroniser.counters['rgb.drop.out_of_order']
+        assert figures.bundles + dropped == figures.expected, name
+        # Only a leader whose clock is set back gives images that have no place in the order.
+        assert not dropped or name == 'RGB clock steps back 0.1 s at 4 s'
+
+
+def test_no_silence_is_longer_than_the_wait_and_a_period_of_what_arrives(judged):
+    config, rows = judged
+    for name, images, _, figures in rows:
+        times = [image.received_ns for image in images]
+        arrivals = max(later - earlier for earlier, later in zip(times, times[1:])) / 1e9
+        # 4 ms: the simulated delivery varies by +-2 ms.
+        allowed = max(config.max_wait_s + 1 / 30 + 0.004, arrivals + 0.001)
+        assert figures.longest_silence_s <= allowed, name
+
+
+def test_no_pair_is_wrong_in_any_row(judged):
+    assert [(name, figures.wrong) for name, _, _, figures in judged[1] if figures.wrong] == []
+
+
+def test_clock_faults_are_reported_and_mere_dropouts_are_not(judged):
+    for name, _, _, figures in judged[1]:
+        if any(word in name for word in ('clock', 'zero', 'frozen', 'late')):
+            assert figures.reported >= 200, name
+        elif 'stop' not in name:
+            assert figures.reported <= 5, name
+
+
+def test_the_quoted_figures_stand_in_where_message_filters_is_missing(benchmark, monkeypatch):
+    monkeypatch.setattr(benchmark, '_message_filters_pairs', lambda images: None)
+    rival = benchmark.judge_message_filters(benchmark.ROWS[3], benchmark.simulate(benchmark.ROWS[3], seed=1))
+    assert rival.source == 'quoted' and rival.bundles == 0
+
+
+def test_the_command_prints_json(project_root):
+    path = project_root / 'benchmarks' / 'synchroniser.py'
+    result = subprocess.run([sys.executable, str(path), '--json'], capture_output=True, text=True, timeout=120,
+                            cwd=project_root, env={'PYTHONPATH': str(project_root)}, check=True)
+    rows = json.loads(result.stdout)['rows']
+    assert rows[0]['row'] == 'nominal' and rows[0]['ours']['bundles'] == 360

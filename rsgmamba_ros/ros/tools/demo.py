@@ -133,10 +133,10 @@ def _run(options: argparse.Namespace, phases: Sequence[Phase]) -> Outcome:
 def _start(processes: ProcessGroup, options: argparse.Namespace, phases: Sequence[Phase]) -> None:
     common = {'modality': options.modality}
     # When RGB dies, the auxiliary images that came since are segmented at once: room for them, so that none is dropped.
-    processes.start('node', 'segmentation_node', {**common, 'autostart': True, 'checkpoint': options.checkpoint,
+    processes.start('node', 'segmentation.node', {**common, 'autostart': True, 'checkpoint': options.checkpoint,
                                                   'queue_size': 8, 'threads': _threads()})
-    processes.start('recorder', 'recorder_node', {**common, 'bag': str((options.out / BAG).resolve())})
-    processes.start('sensors', 'synthetic_sensors_node', {
+    processes.start('recorder', 'tools.recorder', {**common, 'bag': str((options.out / BAG).resolve())})
+    processes.start('sensors', 'tools.sensors', {
         **common, 'seed': options.seed, 'rate_hz': options.rate_hz, 'height': options.height, 'width': options.width,
         'duration_s': phases[-1].end_s, 'faults': fault_script(phases), 'wait_for_subscribers': 2})
 

@@ -115,7 +115,7 @@ def test_ctrl_c_leaves_a_valid_partial_result_and_no_process(tmp_path, checkpoin
 def test_a_node_that_dies_ends_the_demo_with_one_clear_line(tmp_path, checkpoint, start, children_once_running):
     demo = start(checkpoint, phase_s=8.0)
     children = children_once_running(demo)
-    next(child for child in children if 'segmentation_node' in ' '.join(child.cmdline())).kill()
+    next(child for child in children if 'segmentation.node' in ' '.join(child.cmdline())).kill()
     _, errors = demo.communicate(timeout=120)
     assert demo.returncode == 1 and 'Traceback' not in errors
     assert [line for line in errors.splitlines() if line.startswith('demo: the node process ended with status -9')]

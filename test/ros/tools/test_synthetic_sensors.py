@@ -26,8 +26,8 @@ def start(module, *parameters):
 def bag(tmp_path_factory):
     """What a recorder in one process hears of the sensors in another, with faults."""
     folder = tmp_path_factory.mktemp('sensors') / 'bag'
-    recorder = start('recorder_node', f'bag:={folder}')
-    sensors = start('synthetic_sensors_node', f'rate_hz:={RATE_HZ}', f'duration_s:={DURATION_S}', f'seed:={SEED}',
+    recorder = start('tools.recorder', f'bag:={folder}')
+    sensors = start('tools.sensors', f'rate_hz:={RATE_HZ}', f'duration_s:={DURATION_S}', f'seed:={SEED}',
                     'height:=60', 'width:=80', f'faults:={FAULTS}', 'wait_for_subscribers:=1')
     try:
         _, log = sensors.communicate(timeout=60)
@@ -113,7 +113,7 @@ def test_intrinsics_come_with_the_images(bag):
 @pytest.mark.parametrize('parameter, expected', [('faults:=depth:delya:1@1-2', 'delya'), ('modality:=rgb', 'depth'),
                                                  ('rate_hz:=0.0', 'rate_hz'), ('height:=1', '16x16')])
 def test_a_parameter_that_cannot_be_used_is_one_clear_line(parameter, expected):
-    process = start('synthetic_sensors_node', parameter)
+    process = start('tools.sensors', parameter)
     _, log = process.communicate(timeout=30)
     assert process.returncode == 1
     assert len(log.strip().splitlines()) == 1 and expected in log

@@ -16,9 +16,10 @@ from rsgmamba_ros.data.datasets import open_dataset
 from rsgmamba_ros.network.checkpoint import Checkpoint, load_checkpoint
 from rsgmamba_ros.network.export import CASES, compare, export_onnx, export_program, onnx_runner, program_runner
 from rsgmamba_ros.network.shipped import checkpoint_path
-from rsgmamba_ros.pipeline.preprocessing import PreprocessingConfig, stack_inputs
+from rsgmamba_ros.pipeline.preprocessing import stack_inputs
 from rsgmamba_ros.vocabulary.config_file import parse_config
 from rsgmamba_ros.vocabulary.images import Modality
+from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig
 
 FORMATS = {'onnx': '.onnx', 'pt2': '.pt2'}
 

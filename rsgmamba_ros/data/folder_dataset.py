@@ -9,9 +9,10 @@ import numpy as np
 
 from rsgmamba_ros.data.layouts import DatasetLayout, find_image, sample_names
 from rsgmamba_ros.data.samples import Sample
-from rsgmamba_ros.pipeline.preprocessing import PreprocessingConfig, sensor_units
+from rsgmamba_ros.pipeline.preprocessing import sensor_units
 from rsgmamba_ros.vocabulary.errors import DatasetError, ImageError
 from rsgmamba_ros.vocabulary.images import Modality, StampedImage
+from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig
 
 
 class FolderDataset:

@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 import sys
 
-from rsgmamba_ros.pipeline.preprocessing import ThermalScaling
 from rsgmamba_ros.vocabulary.config_file import load_config
 from rsgmamba_ros.vocabulary.errors import ConfigError, DatasetError
 from rsgmamba_ros.vocabulary.images import Modality
 from rsgmamba_ros.vocabulary.labels import LabelSpace
+from rsgmamba_ros.vocabulary.preprocessing import ThermalScaling
 
 #: Endings that are tried for a path without one.
 ENDINGS = ('.png', '.jpg', '.jpeg', '.tif', '.tiff')

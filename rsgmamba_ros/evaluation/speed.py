@@ -19,10 +19,10 @@ from rsgmamba_ros.network.encoders.vss_block import SelectiveScan2D
 from rsgmamba_ros.network.presets import create_network
 from rsgmamba_ros.network.rsgmamba import Part
 from rsgmamba_ros.pipeline.execution.engine import Engine
-from rsgmamba_ros.pipeline.preprocessing import PreprocessingConfig
 from rsgmamba_ros.pipeline.segmenter import Segmenter
 from rsgmamba_ros.vocabulary.images import BundleSlot, ImageBundle, Modality, Presence, StampedImage
 from rsgmamba_ros.vocabulary.labels import LabelSpace
+from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig
 
 MAX_SECONDS = 20.0  # for the repetitions of one case
 WARM_UPS = 2

@@ -10,28 +10,26 @@ Corruptions act between the two, as failures do.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
-from enum import Enum
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from rsgmamba_ros.pipeline.resampling import fill_small_holes, resize
-from rsgmamba_ros.vocabulary.errors import ConfigError, ImageError
+from rsgmamba_ros.vocabulary.errors import ImageError
 from rsgmamba_ros.vocabulary.images import ImageBundle, Modality, StampedImage
-
-#: Both sides of the network's input are multiples of this: the encoder's last stride.
-STRIDE = 32
+from rsgmamba_ros.vocabulary.preprocessing import (
+    DepthLaw,
+    DepthScaling,
+    INVALID_VALUE,
+    NORMALISED_RANGE,
+    PreprocessingConfig,
+    ThermalScaling,
+    ThermalStretch,
+)
 
 #: Images with a shorter side cannot show a scene; drivers that misbehave send 1x1.
 MIN_SIDE = 16
-
-#: Normalised auxiliary values lie in [-2, 2]: the width of it.
-NORMALISED_RANGE = 4.0
-
-#: Normalised value of a pixel without a measurement: one standard step outside the valid range [-2, 2].
-INVALID_VALUE = -3.0
 
 #: Encodings a modality may have, and the dtype of their pixels.
 ENCODINGS = {
@@ -39,94 +37,6 @@ ENCODINGS = {
     Modality.DEPTH: {'16UC1': np.uint16, 'mono16': np.uint16, '32FC1': np.float32},
     Modality.THERMAL: {'mono8': np.uint8, 'mono16': np.uint16, '16UC1': np.uint16, '32FC1': np.float32},
 }
-
-
-class DepthLaw(str, Enum):
-    """How metres are mapped to the unit range before normalisation."""
-
-    LOG = 'log'          #: equal ratios of distance are equal steps
-    INVERSE = 'inverse'  #: equal steps of disparity are equal steps
-    LINEAR = 'linear'
-
-
-class ThermalStretch(str, Enum):
-    """How the thermal unit is mapped to the unit range."""
-
-    RANGE = 'range'            #: fixed limits `low` and `high`: temperatures keep their meaning
-    PERCENTILE = 'percentile'  #: 1st to 99th percentile of each image: for cameras without radiometry
-
-
-@dataclass(frozen=True)
-class DepthScaling:
-    """Depth in metres -> network input. Depth outside [min_m, max_m] is clipped to it."""
-
-    min_m: float = 0.4
-    max_m: float = 10.0
-    law: DepthLaw = DepthLaw.LOG
-
-    def __post_init__(self) -> None:
-        if not 0 < self.min_m < self.max_m:
-            raise ConfigError(f'depth limits must satisfy 0 < min_m < max_m, got {self.min_m} and {self.max_m}')
-
-
-@dataclass(frozen=True)
-class ThermalScaling:
-    """Thermal pixels -> `unit` -> network input.
-
-    Attributes:
-        scale: unit = pixel * scale + offset, for the integer encodings; `32FC1` holds the unit already.
-            The default is the radiometric mode of Lepton and Boson cameras: hundredths of kelvin.
-        offset: see `scale`.
-        unit: name of the unit, for people: `celsius`, `kelvin`, `raw`.
-        low: value that becomes the lower end of the network's range, in `unit`; for the stretch `range`.
-        high: the upper end.
-    """
-
-    scale: float = 0.01
-    offset: float = -273.15
-    unit: str = 'celsius'
-    stretch: ThermalStretch = ThermalStretch.RANGE
-    low: float = 0.0
-    high: float = 50.0
-
-    def __post_init__(self) -> None:
-        if not self.low < self.high:
-            raise ConfigError(f'thermal limits must satisfy low < high, got {self.low} and {self.high}')
-        if self.scale == 0:
-            raise ConfigError('thermal scale is 0: every pixel would have the same value')
-
-
-@dataclass(frozen=True)
-class PreprocessingConfig:
-    """What a checkpoint expects of its input. Plain values only, so that it can be stored as JSON.
-
-    Attributes:
-        height: images are resized to it, then padded below to a multiple of 32, pixels.
-        width: likewise, padded on the right.
-        rgb_mean: ImageNet's, of RGB in 0..1.
-        rgb_std: likewise.
-    """
-
-    height: int = 240
-    width: int = 320
-    rgb_mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    rgb_std: tuple[float, float, float] = (0.229, 0.224, 0.225)
-    depth: DepthScaling = field(default_factory=DepthScaling)
-    thermal: ThermalScaling = field(default_factory=ThermalScaling)
-
-    def __post_init__(self) -> None:
-        if min(self.height, self.width) < STRIDE:
-            raise ConfigError(f'network input is {self.height}x{self.width}; both sides must be at least {STRIDE}')
-
-    @property
-    def padded_size(self) -> tuple[int, int]:
-        """Height and width of the tensor that the network gets, pixels."""
-        return padded(self.height), padded(self.width)
-
-
-def padded(side: int) -> int:
-    """The smallest multiple of the network's stride that holds `side` pixels."""
-    return -(-side // STRIDE) * STRIDE
 
 
 def sensor_units(image: StampedImage, config: PreprocessingConfig) -> np.ndarray:

@@ -13,11 +13,12 @@ from rsgmamba_ros.pipeline.execution.engine import Engine
 from rsgmamba_ros.pipeline.execution.network_path import Decided, HostPath, PATHS
 from rsgmamba_ros.pipeline.monitoring.signal_quality import SignalQuality, SignalQualityMonitor
 from rsgmamba_ros.pipeline.postprocessing import resize_decision
-from rsgmamba_ros.pipeline.preprocessing import PreprocessingConfig, sensor_units
+from rsgmamba_ros.pipeline.preprocessing import sensor_units
 from rsgmamba_ros.pipeline.resampling import resize
 from rsgmamba_ros.vocabulary.config_file import parse_config
 from rsgmamba_ros.vocabulary.errors import ConfigError, ImageError
 from rsgmamba_ros.vocabulary.images import BundleSlot, ImageBundle, Modality, Presence
+from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig
 from rsgmamba_ros.vocabulary.segmentation import ModalityReliability, Segmentation
 
 

@@ -14,10 +14,11 @@ from rsgmamba_ros.network.reliability.floor_height import floor_share
 from rsgmamba_ros.network.reliability.scale_check import CleanScale, ScaleCheck
 from rsgmamba_ros.network.reliability.typicality import Typicality
 from rsgmamba_ros.network.rsgmamba import RSGMamba
-from rsgmamba_ros.pipeline.preprocessing import DepthLaw, network_input, NORMALISED_RANGE, PreprocessingConfig
+from rsgmamba_ros.pipeline.preprocessing import network_input
 from rsgmamba_ros.pipeline.resampling import resize
 from rsgmamba_ros.training.validation import spread
 from rsgmamba_ros.vocabulary.images import Modality
+from rsgmamba_ros.vocabulary.preprocessing import DepthLaw, NORMALISED_RANGE, PreprocessingConfig
 
 #: Images of the training that are looked at, as many as there are at most.
 IMAGES = 1024

@@ -7,11 +7,11 @@ from typing import Any
 
 from rsgmamba_ros.data.samples import AugmentationConfig
 from rsgmamba_ros.network.fusion.kinds import FUSIONS
-from rsgmamba_ros.pipeline.preprocessing import PreprocessingConfig, STRIDE
 from rsgmamba_ros.training.loss import LossConfig
 from rsgmamba_ros.training.samples.failures import FailureConfig
 from rsgmamba_ros.vocabulary.errors import ConfigError
 from rsgmamba_ros.vocabulary.images import AUXILIARY_MODALITIES, Modality
+from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig, STRIDE
 
 #: What a phase may teach alone, see `Phase.learns`.
 PARTS = ('reliability', 'gates')

@@ -10,9 +10,10 @@ from rsgmamba_ros.data.corruptions import corrupt
 from rsgmamba_ros.data.samples import Dataset, Sample
 from rsgmamba_ros.evaluation.metrics import ConfusionMatrix
 from rsgmamba_ros.network.rsgmamba import NetworkOutput, RSGMamba
-from rsgmamba_ros.pipeline.preprocessing import PreprocessingConfig, stack_inputs
+from rsgmamba_ros.pipeline.preprocessing import stack_inputs
 from rsgmamba_ros.training.samples.failures import training_families
 from rsgmamba_ros.vocabulary.images import Modality
+from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig
 
 
 @torch.inference_mode()

@@ -23,6 +23,11 @@ class Modality(str, Enum):
 AUXILIARY_MODALITIES = (Modality.DEPTH, Modality.THERMAL)
 
 
+def modality_axis(auxiliary: Modality) -> tuple[Modality, Modality]:
+    """The order of the modalities along every M axis: RGB, then the auxiliary one."""
+    return Modality.RGB, auxiliary
+
+
 @dataclass(frozen=True, eq=False)
 class StampedImage:
     """One image as the sensor sent it, before any scaling.

@@ -12,10 +12,10 @@ from rsgmamba_ros.evaluation.protocols import Condition, conditions_of
 from rsgmamba_ros.evaluation.scoring import check_fit, Score, score_conditions, summarise
 from rsgmamba_ros.network.checkpoint import Checkpoint, save_checkpoint
 from rsgmamba_ros.network.presets import create_network
-from rsgmamba_ros.pipeline.preprocessing import PreprocessingConfig
 from rsgmamba_ros.pipeline.segmenter import Segmenter
 from rsgmamba_ros.vocabulary.errors import DatasetError
 from rsgmamba_ros.vocabulary.images import Modality
+from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig
 
 RGB, DEPTH, THERMAL = Modality
 

@@ -4,21 +4,19 @@ import json
 import numpy as np
 import pytest
 
-from rsgmamba_ros.pipeline.preprocessing import (
-    DepthLaw,
-    DepthScaling,
-    INVALID_VALUE,
-    network_input,
-    padded,
-    preprocess,
-    PreprocessingConfig,
-    sensor_units,
-    ThermalScaling,
-    ThermalStretch,
-)
+from rsgmamba_ros.pipeline.preprocessing import network_input, preprocess, sensor_units
 from rsgmamba_ros.vocabulary.config_file import parse_config
 from rsgmamba_ros.vocabulary.errors import ConfigError, ImageError
 from rsgmamba_ros.vocabulary.images import BundleSlot, ImageBundle, Modality, Presence, StampedImage
+from rsgmamba_ros.vocabulary.preprocessing import (
+    DepthLaw,
+    DepthScaling,
+    INVALID_VALUE,
+    padded,
+    PreprocessingConfig,
+    ThermalScaling,
+    ThermalStretch,
+)
 
 CONFIG = PreprocessingConfig(height=32, width=64)
 

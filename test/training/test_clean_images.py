@@ -5,9 +5,9 @@ import torch
 
 from rsgmamba_ros.data.synthetic.dataset import SyntheticDataset
 from rsgmamba_ros.network.presets import create_network, EDGE_CORRELATION
-from rsgmamba_ros.pipeline.preprocessing import DepthLaw, DepthScaling, PreprocessingConfig
 from rsgmamba_ros.training.clean_images import fit_clean_images, forget_clean_images
 from rsgmamba_ros.vocabulary.images import Modality
+from rsgmamba_ros.vocabulary.preprocessing import DepthLaw, DepthScaling, PreprocessingConfig
 
 SIZE = PreprocessingConfig(64, 96)
 

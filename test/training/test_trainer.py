@@ -8,7 +8,6 @@ from rsgmamba_ros.data.samples import AugmentationConfig, Sample
 from rsgmamba_ros.network.checkpoint import load_checkpoint
 from rsgmamba_ros.network.fusion.parts import FusionConfig
 from rsgmamba_ros.network.presets import EDGE_CORRELATION
-from rsgmamba_ros.pipeline.preprocessing import PreprocessingConfig
 from rsgmamba_ros.training.clean_images import fit_clean_images, forget_clean_images
 from rsgmamba_ros.training.config import Phase, TrainingConfig
 from rsgmamba_ros.training.samples.batches import training_batches
@@ -19,6 +18,7 @@ from rsgmamba_ros.training.weights.initial_weights import is_gate
 from rsgmamba_ros.vocabulary.errors import CheckpointError, ConfigError
 from rsgmamba_ros.vocabulary.images import Modality
 from rsgmamba_ros.vocabulary.labels import LabelSpace
+from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig
 
 
 class Squares:

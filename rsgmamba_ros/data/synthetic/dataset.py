@@ -15,9 +15,10 @@ from tqdm import tqdm
 from rsgmamba_ros.data import synthetic
 from rsgmamba_ros.data.samples import Sample
 from rsgmamba_ros.data.synthetic import SceneGenerator, SYNTHETIC_LABELS
-from rsgmamba_ros.pipeline.preprocessing import PreprocessingConfig, sensor_units
+from rsgmamba_ros.pipeline.preprocessing import sensor_units
 from rsgmamba_ros.vocabulary.errors import DatasetError
 from rsgmamba_ros.vocabulary.images import Modality, StampedImage
+from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig
 
 #: Encoding of `Scene.encoded_auxiliary`.
 _ENCODINGS = {Modality.DEPTH: '16UC1', Modality.THERMAL: 'mono16'}

@@ -13,15 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rsgmamba_ros.pipeline.preprocessing import (
-    DepthLaw,
-    DepthScaling,
-    INVALID_VALUE,
-    PreprocessingConfig,
-    thermal_range,
-)
+from rsgmamba_ros.pipeline.preprocessing import thermal_range
 from rsgmamba_ros.pipeline.resampling import fill_small_holes, resize
 from rsgmamba_ros.vocabulary.images import Modality
+from rsgmamba_ros.vocabulary.preprocessing import DepthLaw, DepthScaling, INVALID_VALUE, PreprocessingConfig
 
 
 class DeviceInput(ABC):

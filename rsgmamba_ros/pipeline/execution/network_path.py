@@ -13,9 +13,10 @@ from rsgmamba_ros.pipeline.execution.cuda_graphs import CudaGraphRecorder, Devic
 from rsgmamba_ros.pipeline.execution.device_input import INPUTS
 from rsgmamba_ros.pipeline.execution.engine import calibrated_reliability, Engine, Inference
 from rsgmamba_ros.pipeline.postprocessing import label_and_confidence
-from rsgmamba_ros.pipeline.preprocessing import PreprocessingConfig, stack_inputs
+from rsgmamba_ros.pipeline.preprocessing import stack_inputs
 from rsgmamba_ros.pipeline.restoration import Answer
 from rsgmamba_ros.vocabulary.images import Modality
+from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig
 
 
 @dataclass(frozen=True, eq=False)

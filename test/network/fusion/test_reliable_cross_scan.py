@@ -1,11 +1,11 @@
 """A cross scan that is weighed by reliability: where it begins, how sensors fade in it, and what one alone does."""
 import pytest
-from test.network.fusion.test_rsgmb import fuse, random_features
 import torch
 
 from rsgmamba_ros.network.fusion.kinds import build_cross_scan, build_rsgmb
 from rsgmamba_ros.network.fusion.parts import FusionConfig
 from rsgmamba_ros.network.fusion.reliable_cross_scan import CROSSED_WIDTH
+from test.network.fusion.test_rsgmb import fuse, random_features
 
 
 @pytest.fixture(scope='module')

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from test.network.reliability.test_edge_alignment import boxes
 import torch
 
 from rsgmamba_ros.network.reliability.alignment_check import AlignmentCheck, SHIFTS, with_shifts
 from rsgmamba_ros.network.reliability.edge_alignment import EdgeAlignment
+from test.network.reliability.test_edge_alignment import boxes
 
 
 def pair(seed: int, shift: tuple[int, int] = (0, 0)) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,10 +1,10 @@
 from math import log
 
 import pytest
-from test.network.reliability.test_floor_height import rooms, UNIT
 import torch
 
 from rsgmamba_ros.network.reliability.scale_check import CleanScale, GREATEST_ODDS, ScaleCheck, STEP
+from test.network.reliability.test_floor_height import rooms, UNIT
 
 
 def clean(count: int, seed: int) -> CleanScale:

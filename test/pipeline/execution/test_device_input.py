@@ -4,16 +4,16 @@ import pytest
 import torch
 
 from rsgmamba_ros.pipeline.execution.device_input import INPUTS
-from rsgmamba_ros.pipeline.preprocessing import (
+from rsgmamba_ros.pipeline.preprocessing import network_input
+from rsgmamba_ros.vocabulary.images import Modality
+from rsgmamba_ros.vocabulary.preprocessing import (
     DepthLaw,
     DepthScaling,
     INVALID_VALUE,
-    network_input,
     PreprocessingConfig,
     ThermalScaling,
     ThermalStretch,
 )
-from rsgmamba_ros.vocabulary.images import Modality
 
 RGB, DEPTH, THERMAL = Modality
 CPU = torch.device('cpu')

@@ -12,10 +12,10 @@ from rsgmamba_ros.network.presets import create_network
 from rsgmamba_ros.pipeline.execution.cuda_graphs import Recording
 from rsgmamba_ros.pipeline.execution.engine import Engine
 from rsgmamba_ros.pipeline.execution.network_path import DevicePath, HostPath, PATHS
-from rsgmamba_ros.pipeline.preprocessing import PreprocessingConfig
 from rsgmamba_ros.pipeline.segmenter import Segmenter
 from rsgmamba_ros.vocabulary.images import BundleSlot, ImageBundle, Modality, Presence, StampedImage
 from rsgmamba_ros.vocabulary.labels import LabelSpace
+from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig
 
 RGB, DEPTH, _ = Modality
 CASES = ((RGB, DEPTH), (RGB,), (DEPTH,))

@@ -14,8 +14,8 @@ from rsgmamba_ros.data.bags.reader import BagReader
 from rsgmamba_ros.data.synthetic import SYNTHETIC_LABELS
 from rsgmamba_ros.network.checkpoint import Checkpoint, save_checkpoint
 from rsgmamba_ros.network.presets import create_network
-from rsgmamba_ros.pipeline.preprocessing import PreprocessingConfig
 from rsgmamba_ros.vocabulary.images import Modality
+from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig
 
 rclpy = pytest.importorskip('rclpy', reason='ROS is not here')
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402

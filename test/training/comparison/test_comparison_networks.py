@@ -3,11 +3,11 @@ from dataclasses import replace
 import pytest
 
 from rsgmamba_ros.data.synthetic.dataset import SyntheticDataset
-from rsgmamba_ros.pipeline.preprocessing import PreprocessingConfig
 from rsgmamba_ros.training.comparison.networks import NO_FAILURES, RIVALS, table, train_and_score
 from rsgmamba_ros.training.config import Phase, TrainingConfig
 from rsgmamba_ros.training.samples.failures import FailureConfig
 from rsgmamba_ros.vocabulary.images import Modality
+from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig
 
 CONFIG = TrainingConfig(
     Modality.DEPTH, (Phase(1, 2, 32, 32),), preprocessing=PreprocessingConfig(64, 96), calibration_samples=2,

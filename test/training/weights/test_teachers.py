@@ -6,7 +6,6 @@ import torch
 from rsgmamba_ros.data.synthetic.dataset import SyntheticDataset
 from rsgmamba_ros.network.checkpoint import Checkpoint, save_checkpoint
 from rsgmamba_ros.network.presets import create_network
-from rsgmamba_ros.pipeline.preprocessing import PreprocessingConfig
 from rsgmamba_ros.training.config import Phase, TrainingConfig
 from rsgmamba_ros.training.loss import sparse_log_probabilities, Targets
 from rsgmamba_ros.training.samples.batches import Batch
@@ -17,6 +16,7 @@ from rsgmamba_ros.training.weights.teachers import load_teachers, Teachers
 from rsgmamba_ros.vocabulary.errors import CheckpointError, ConfigError
 from rsgmamba_ros.vocabulary.images import Modality
 from rsgmamba_ros.vocabulary.labels import LabelSpace
+from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig
 
 NETWORK = {'dims': [8, 8, 8, 8], 'depths': [1, 1, 1, 1], 'decoder_width': 8}
 CONFIG = TrainingConfig(

@@ -92,6 +92,27 @@ def test_holes_cover_their_share(moments, severity, share):
     assert mask.mean() == pytest.approx(share, abs=0.03)
 
 
+@pytest.mark.parametrize('family, shares', [('dirt', (0.04, 0.1, 0.18, 0.3, 0.45)),
+                                            ('covered', (0.06, 0.13, 0.22, 0.35, 0.5))])
+def test_dirt_and_a_cover_hit_their_share_of_the_image(moments, family, shares):
+    for severity, share in zip(SEVERITIES, shares):
+        _, mask = spoil(moments, Modality.RGB, family, severity)
+        assert mask.mean() == pytest.approx(share, abs=0.03)
+
+
+def test_drops_show_their_surroundings_upside_down():
+    ramp = np.repeat(np.tile(np.arange(160, dtype=np.uint8), (120, 1))[..., None], 3, axis=2)
+    spoilt, mask = corrupt(ramp, 'drops', 1, rng=np.random.default_rng(1))
+    slopes = np.diff(spoilt[..., 0].astype(int), axis=1)[mask[:, 1:] & mask[:, :-1]]
+    assert np.median(slopes) == -3
+
+
+def test_a_cover_reaches_an_edge_of_the_image(moments):
+    for seed in range(5):
+        _, mask = spoil(moments, Modality.RGB, 'covered', 2, seed)
+        assert mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any()
+
+
 def test_lengths_scale_with_the_image():
     for width, shift in ((640, 8), (320, 4)):
         image = np.tile(np.arange(1, width + 1, dtype=np.float32), (8, 1))

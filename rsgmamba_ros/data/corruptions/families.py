@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rsgmamba_ros.data.corruptions import depth, rgb, shared, thermal
+from rsgmamba_ros.data.corruptions import depth, lens, rgb, shared, thermal
 from rsgmamba_ros.vocabulary.images import Modality
 
 SEVERITIES = (1, 2, 3, 4, 5)
@@ -54,6 +54,9 @@ FAMILIES: dict[str, Corruption] = {item.name: item for item in (
     Corruption('jpeg', _RGB, rgb.jpeg, held_out=True),
     Corruption('darkness', _RGB, rgb.darkness),
     Corruption('over_exposure', _RGB, rgb.over_exposure),
+    Corruption('dirt', _RGB, lens.dirt, local=True),
+    Corruption('drops', _RGB, lens.drops, held_out=True, local=True),
+    Corruption('covered', _RGB, lens.covered, local=True),
     Corruption('axial_noise', _DEPTH, depth.axial_noise),
     Corruption('lateral_shift', _DEPTH, depth.lateral_shift, held_out=True),
     Corruption('quantisation', _DEPTH, depth.quantisation, held_out=True),

@@ -9,7 +9,7 @@ Corruptions act between the two, as failures do.
 """
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import torch
@@ -181,7 +181,7 @@ def preprocess(bundle: ImageBundle, used: Collection[Modality], config: Preproce
     return stack_inputs(values, config, modalities=modalities)
 
 
-def stack_inputs(values: dict[Modality, np.ndarray], config: PreprocessingConfig, *,
+def stack_inputs(values: Mapping[Modality, np.ndarray], config: PreprocessingConfig, *,
                  modalities: tuple[Modality, ...]) -> tuple[Tensor, Tensor]:
     """Images in sensor units -> the network's arguments, as `preprocess` gives them.
 

@@ -1,7 +1,6 @@
 """The whole path as one call: image bundle -> segmentation. Node, tools and evaluation share it."""
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 from rsgmamba_ros.network.checkpoint import Checkpoint, load_checkpoint
 from rsgmamba_ros.pipeline import restoration
 from rsgmamba_ros.pipeline.execution.engine import Engine
-from rsgmamba_ros.pipeline.execution.network_path import Decided, HostPath, PATHS
+from rsgmamba_ros.pipeline.execution.network_path import Decision, HostPath, PATHS
 from rsgmamba_ros.pipeline.monitoring.signal_quality import SignalQuality, SignalQualityMonitor
 from rsgmamba_ros.pipeline.postprocessing import resize_decision
 from rsgmamba_ros.pipeline.preprocessing import sensor_units
@@ -28,11 +27,10 @@ class SegmenterConfig:
 
     Attributes:
         min_signal_quality: an image below it is not given to the network while another modality is usable, 0..1.
-        restore: whether images of low learned reliability are mended before their labels are decided, see
-            `restoration`; the network then runs up to seven times for a bundle. The reliability stays that of the image
-            as it came.
-        late_fusion: whether what each image of a pair shows alone counts as well, where the network was made for that,
-            see `network.fusion.late_fusion`; without it the network is faster.
+        restore: whether images of low learned reliability are repaired before they are labelled, see `restoration`;
+            the network then runs up to six times for a bundle. The reliability stays that of the image as it came.
+        late_fusion: whether the network also segments each image of a pair alone and averages the predictions, where
+            it was made for that, see `network.fusion.late_fusion`; without it the network is faster.
         output_height: of label map and confidence, pixels; 0 for the leading image's height.
         output_width: likewise; both or none are 0.
         thermal_scale: the thermal camera's scale, where it is not the checkpoint's; see `ThermalScaling`.
@@ -55,12 +53,18 @@ class SegmenterConfig:
 
 
 @dataclass(frozen=True, eq=False)
-class _Candidate:
-    """What is known of one modality's image before the network runs."""
+class _Examined:
+    """What a bundle holds of the modalities that the network uses, before the network runs.
 
-    values: np.ndarray | None
-    quality: SignalQuality | None
-    error: ImageError | None = None
+    Attributes:
+        values: the readable images, as `sensor_units` gives them: (H, W, 3) uint8 or (H, W) float32.
+        quality: of each readable image.
+        errors: why an image that came cannot be read.
+    """
+
+    values: dict[Modality, np.ndarray]
+    quality: dict[Modality, SignalQuality]
+    errors: dict[Modality, ImageError]
 
 
 class Segmenter:
@@ -90,7 +94,6 @@ class Segmenter:
         self.engine = Engine(checkpoint, device, precision)
         self.engine.network.late_fusion &= self.config.late_fusion
         self._path = PATHS.get(self.engine.device.type, HostPath)(self.engine, self.preprocessing)
-        self._host_path = HostPath(self.engine, self.preprocessing)
         self._signal_quality = SignalQualityMonitor()
 
     def warm_up(self) -> None:
@@ -109,84 +112,89 @@ class Segmenter:
         Raises:
             ImageError: no modality of the bundle has a usable image.
         """
-        candidates = {modality: self._examine(bundle.slots.get(modality)) for modality in self.seen}
-        used = self._choose(bundle, candidates)
-        values = {modality: candidates[modality].values for modality in used}
-        decided = self._path.run(values)
-        reliability = decided.reliability
-        mended: dict[Modality, str] = {}
-        if self.config.restore:
-            decided, mended = self._restore(values, reliability) or (decided, mended)
+        examined = self._examine(bundle)
+        used = self._choose(bundle, examined)
+        decision, repaired = self._decide({modality: examined.values[modality] for modality in used})
         size = (self.config.output_height, self.config.output_width)
-        label_map, confidence = resize_decision(decided.label_map, decided.confidence,
+        label_map, confidence = resize_decision(decision.label_map, decision.confidence,
                                                 size if all(size) else bundle.leading_image.size)
-        learned = dict(zip(self.modalities, reliability))
-        errors = tuple(str(candidate.error) for candidate in candidates.values() if candidate.error)
         return Segmentation(
             stamp_ns=bundle.stamp_ns, frame_id=bundle.leading_image.frame_id, leader=bundle.leader,
-            label_map=label_map, confidence=confidence, reports=bundle.reports + errors,
-            reliability={modality: _reliability(slot, candidates.get(modality), learned.get(modality), modality in used,
-                                                mended=mended.get(modality, ''))
-                         for modality, slot in self._slots(bundle).items()})
+            label_map=label_map, confidence=confidence,
+            reports=bundle.reports + tuple(str(error) for error in examined.errors.values()),
+            reliability={modality: _reliability(
+                slot, examined.quality.get(modality), decision.reliability[modality] if modality in used else None,
+                self._causes(modality, slot, examined, repair=repaired.get(modality)))
+                for modality, slot in self._slots(bundle).items()})
 
-    def _restore(self, values: dict[Modality, np.ndarray], reliability: np.ndarray,
-                 ) -> tuple[Decided, dict[Modality, str]] | None:
-        """Decide again with what is mended, and which means are trusted most; None where nothing is distrusted."""
-        places = {modality: self.modalities.index(modality) for modality in values}
-        distrusted = {modality: place for modality, place in places.items()
-                      if reliability[place] < restoration.DISTRUSTED and restoration.MEANS[modality]}
-        if not distrusted:
-            return None
+    def _decide(self, values: dict[Modality, np.ndarray]) -> tuple[Decision, dict[Modality, str]]:
+        """Label one bundle's images, repaired where that is wanted and they are unreliable.
+
+        Returns:
+            The decision, with the reliability of the images as they came; and for each repaired modality the name of
+            its most reliable repair.
+        """
+        if not self.config.restore:
+            return self._path.run(values), {}
+        original = self._path.predict(values)
+        if not restoration.unreliable(original, values):
+            return self._path.decide(original), {}
         height, width = self.preprocessing.height, self.preprocessing.width
         images = {modality: resize(image, height, width, nearest=modality is Modality.DEPTH)
                   for modality, image in values.items()}
-        answer, mended = restoration.restore(images, distrusted, self._host_path.ask)
-        return self._host_path.decide(answer), mended
+        mean, repaired = restoration.restore(images, original, self._path.predict)
+        return replace(self._path.decide(mean), reliability=original.reliability), repaired
 
     def _slots(self, bundle: ImageBundle) -> dict[Modality, BundleSlot]:
         missing = BundleSlot(Presence.MISSING, reason='not subscribed')
         return {**{modality: missing for modality in self.modalities}, **bundle.slots}
 
-    def _examine(self, slot: BundleSlot | None) -> _Candidate:
-        if slot is None or slot.image is None:
-            return _Candidate(None, None)
-        try:
-            values = sensor_units(slot.image, self.preprocessing)
-            return _Candidate(values, self._signal_quality.assess(slot.image))
-        except ImageError as error:
-            return _Candidate(None, None, error)
+    def _examine(self, bundle: ImageBundle) -> _Examined:
+        examined = _Examined({}, {}, {})
+        for modality in self.seen:
+            image = bundle.image(modality)
+            if image is not None:
+                try:
+                    examined.values[modality] = sensor_units(image, self.preprocessing)
+                    examined.quality[modality] = self._signal_quality.assess(image)
+                except ImageError as error:
+                    examined.errors[modality] = error
+        return examined
 
-    def _choose(self, bundle: ImageBundle, candidates: Mapping[Modality, _Candidate]) -> tuple[Modality, ...]:
-        readable = tuple(modality for modality, candidate in candidates.items() if candidate.values is not None)
-        if not readable:
-            errors = [str(candidate.error) for candidate in candidates.values() if candidate.error]
+    def _choose(self, bundle: ImageBundle, examined: _Examined) -> tuple[Modality, ...]:
+        """The modalities to give to the network: those of sufficient signal quality, or all if none has it."""
+        if not examined.values:
+            errors = [str(error) for error in examined.errors.values()]
             raise ImageError('; '.join(errors) or f'the bundle has no image of {[str(m) for m in self.seen]}')
-        good = tuple(modality for modality in readable
-                     if candidates[modality].quality.value >= self.config.min_signal_quality)
-        return good or readable
+        good = tuple(modality for modality, quality in examined.quality.items()
+                     if quality.value >= self.config.min_signal_quality)
+        return good or tuple(examined.values)
+
+    def _causes(self, modality: Modality, slot: BundleSlot, examined: _Examined, *,
+                repair: str | None) -> tuple[str, ...]:
+        """The names of what lowers a modality's reliability."""
+        if slot.image is None:
+            return (str(slot.presence),)
+        if modality not in self.seen:
+            return ('not_in_checkpoint',)
+        if modality in examined.errors:
+            return ('unreadable',)
+        causes = examined.quality[modality].causes
+        return (*causes, f'restored_{repair}') if repair else causes
 
 
-def _reliability(slot: BundleSlot, candidate: _Candidate | None, learned: float | None, used: bool, *,
-                 mended: str) -> ModalityReliability:
-    quality = candidate.quality if candidate else None
-    causes = quality.causes if quality else ()
-    if slot.image is None:
-        causes = (str(slot.presence),)
-    elif candidate is None:
-        causes = ('not_in_checkpoint',)
-    elif candidate.error:
-        causes = ('unreadable',)
-    elif mended:
-        causes = (*causes, f'restored_{mended}')
-    signal_quality = float(quality.value) if quality else 0.0
-    learned = float(learned) if used and learned is not None else 0.0
-    return ModalityReliability(reliability=learned * signal_quality, learned=learned, signal_quality=signal_quality,
-                               presence=slot.presence, used=used, causes=tuple(causes),
-                               skew_s=slot.skew_s, age_s=slot.age_s)
+def _reliability(slot: BundleSlot, quality: SignalQuality | None, learned: float | None,
+                 causes: tuple[str, ...]) -> ModalityReliability:
+    """What is published of one modality; `learned` is None if the network did not use it."""
+    signal_quality = quality.value if quality else 0.0
+    return ModalityReliability(reliability=(learned or 0.0) * signal_quality, learned=learned or 0.0,
+                               signal_quality=signal_quality, presence=slot.presence, used=learned is not None,
+                               causes=causes, skew_s=slot.skew_s, age_s=slot.age_s)
 
 
 def _preprocessing_of(checkpoint: Checkpoint, config: SegmenterConfig) -> PreprocessingConfig:
     preprocessing = parse_config(checkpoint.preprocessing, PreprocessingConfig, where='checkpoint preprocessing')
-    own = {'scale': config.thermal_scale, 'offset': config.thermal_offset}
-    own = {key: value for key, value in own.items() if value is not None}
-    return replace(preprocessing, thermal=replace(preprocessing.thermal, **own))
+    thermal = preprocessing.thermal
+    return replace(preprocessing, thermal=replace(
+        thermal, scale=thermal.scale if config.thermal_scale is None else config.thermal_scale,
+        offset=thermal.offset if config.thermal_offset is None else config.thermal_offset))

@@ -1,4 +1,4 @@
-"""What mends an image, and that the segmenter does so where the reliability says that it helps."""
+"""Repairs of single images, and the segmenter's use of them for images of low reliability."""
 import numpy as np
 import pytest
 import torch
@@ -22,23 +22,23 @@ def distance(first: np.ndarray, second: np.ndarray) -> float:
     return float(np.nanmean(np.abs(first.astype(np.float32) - second.astype(np.float32))))
 
 
-@pytest.mark.parametrize('means, family', [('outliers', 'impulse'), ('noise', 'gaussian'), ('tones', 'contrast')])
-def test_the_means_brings_rgb_nearer_to_the_clean_image(sample, means, family):
-    spoilt, _ = corrupt(sample.rgb, family, 3, rng=np.random.default_rng(0))
-    mended = restoration.MEANS[RGB][means](spoilt)
-    assert mended.dtype == np.uint8 and mended.shape == sample.rgb.shape
-    if means == 'tones':
-        assert mended.std() > 2 * spoilt.std()
+@pytest.mark.parametrize('repair, family', [('outliers', 'impulse'), ('noise', 'gaussian'), ('tones', 'contrast')])
+def test_each_repair_brings_rgb_nearer_to_the_clean_image(sample, repair, family):
+    corrupted, _ = corrupt(sample.rgb, family, 3, rng=np.random.default_rng(0))
+    repaired = restoration.REPAIRS[RGB][repair](corrupted)
+    assert repaired.dtype == np.uint8 and repaired.shape == sample.rgb.shape
+    if repair == 'tones':
+        assert repaired.std() > 2 * corrupted.std()
     else:
-        assert distance(mended, sample.rgb) < distance(spoilt, sample.rgb)
+        assert distance(repaired, sample.rgb) < distance(corrupted, sample.rgb)
 
 
 def test_holes_of_depth_get_the_nearest_measurement_but_not_what_is_out_of_range(sample):
-    spoilt, _ = corrupt(sample.auxiliary, 'holes', 3, rng=np.random.default_rng(0))
-    mended = restoration.fill_holes(spoilt)
-    measured = ~np.isnan(spoilt)
-    assert np.isnan(mended).mean() < 0.2 * np.isnan(spoilt).mean()
-    assert np.array_equal(mended[measured], spoilt[measured])
+    corrupted, _ = corrupt(sample.auxiliary, 'holes', 3, rng=np.random.default_rng(0))
+    repaired = restoration.fill_holes(corrupted)
+    measured = ~np.isnan(corrupted)
+    assert np.isnan(repaired).mean() < 0.2 * np.isnan(corrupted).mean()
+    assert np.array_equal(repaired[measured], corrupted[measured])
     near = sample.auxiliary.copy()
     near[:, :160] = np.nan
     assert np.isnan(restoration.fill_holes(near)[:, :100]).all()
@@ -48,10 +48,10 @@ def test_holes_of_depth_get_the_nearest_measurement_but_not_what_is_out_of_range
 
 
 def test_noise_of_depth_is_less_and_holes_stay(sample):
-    spoilt, _ = corrupt(sample.auxiliary, 'axial_noise', 3, rng=np.random.default_rng(0))
-    mended = restoration.smooth_depth(spoilt)
-    assert np.array_equal(np.isnan(mended), np.isnan(spoilt))
-    assert distance(mended, sample.auxiliary) < distance(spoilt, sample.auxiliary)
+    corrupted, _ = corrupt(sample.auxiliary, 'axial_noise', 3, rng=np.random.default_rng(0))
+    repaired = restoration.smooth_depth(corrupted)
+    assert np.array_equal(np.isnan(repaired), np.isnan(corrupted))
+    assert distance(repaired, sample.auxiliary) < distance(corrupted, sample.auxiliary)
 
 
 @pytest.mark.parametrize('pixels', [np.zeros((6, 8, 3), np.uint8), np.full((6, 8, 3), 255, np.uint8)])
@@ -59,26 +59,39 @@ def test_an_image_of_one_colour_can_be_stretched(pixels):
     assert restoration.stretch_tones(pixels).shape == pixels.shape
 
 
-def test_answers_are_weighed_by_the_square_of_the_reliability_of_what_was_mended():
+def prediction(probability: float, reliability: float) -> restoration.Prediction:
+    """Of two classes and 2x2 pixels; the depth image is reliable."""
+    probabilities = torch.tensor([probability, 1 - probability]).clamp(min=1e-9)
+    return restoration.Prediction(probabilities.log()[:, None, None].expand(2, 2, 2), {RGB: reliability, DEPTH: 0.9})
+
+
+def test_predictions_are_weighted_by_the_square_of_the_reliability_of_what_was_repaired():
     images = {RGB: np.full((4, 4, 3), 100, np.uint8), DEPTH: np.ones((4, 4), np.float32)}
-    said = iter([(0.0, 0.3), (1.0, 0.6), (0.0, 0.0), (0.0, 0.0)])
-
-    def ask(given):
-        probability, reliability = next(said)
-        return restoration.Answer(torch.full((1, 2, 2), probability), np.array([reliability, 0.9]))
-
-    answer, chosen = restoration.restore(images, {RGB: 0}, ask)
+    predicted = iter([(1.0, 0.45), (0.0, 0.0), (0.0, 0.0)])
+    mean, chosen = restoration.restore(images, prediction(0.0, 0.3), lambda given: prediction(*next(predicted)))
     assert chosen == {RGB: 'outliers'}
-    torch.testing.assert_close(answer.probabilities, torch.full((1, 2, 2), 0.6 ** 2 / (0.6 ** 2 + 0.3 ** 2)))
-    assert answer.reliability[0] == 0.6
+    torch.testing.assert_close(mean.logits.exp()[0], torch.full((2, 2), 0.45 ** 2 / (0.45 ** 2 + 0.3 ** 2)))
+    assert mean.reliability[RGB] == 0.45
 
 
-def test_where_nothing_is_trusted_at_all_the_image_counts_as_it_came():
+def test_without_any_reliability_the_image_counts_as_it_came():
     images = {RGB: np.full((4, 4, 3), 100, np.uint8)}
-    said = iter([1.0, 0.0, 0.0, 0.0])
-    answer, chosen = restoration.restore(
-        images, {RGB: 0}, lambda given: restoration.Answer(torch.full((1, 2, 2), next(said)), np.zeros(2)))
-    assert not chosen and answer.probabilities.unique() == 1
+    original = prediction(1.0, 0.0)
+    mean, chosen = restoration.restore(images, original, lambda given: prediction(0.0, 0.0))
+    assert not chosen and mean is original
+
+
+def test_the_next_modality_is_repaired_beside_the_best_image_of_the_first():
+    images = {RGB: np.full((4, 4, 3), 100, np.uint8), DEPTH: np.ones((4, 4), np.float32)}
+    seen = []
+
+    def predict(given):
+        seen.append(given)
+        better = given[RGB] is not images[RGB] and len(seen) == 3
+        return restoration.Prediction(torch.zeros(2, 2, 2), {RGB: 0.4 if better else 0.1, DEPTH: 0.2})
+    _, chosen = restoration.restore(images, predict(images), predict)
+    assert len(seen) == 6 and chosen == {RGB: 'noise'}
+    assert all(given[RGB] is seen[2][RGB] for given in seen[4:])
 
 
 def bundle(rgb: np.ndarray, depth: np.ndarray) -> ImageBundle:
@@ -103,11 +116,30 @@ def test_a_sound_bundle_is_left_as_it_is(sample, segmenters):
     assert plain.reliability == restored.reliability
 
 
-def test_a_spoilt_image_is_mended_and_its_reliability_stays_that_of_the_image_as_it_came(sample, segmenters):
-    spoilt, _ = corrupt(sample.rgb, 'impulse', 5, rng=np.random.default_rng(0))
-    plain, restored = (segment(segmenter, spoilt, sample.auxiliary) for segmenter in segmenters)
+def test_a_corrupted_image_is_repaired_and_its_reliability_stays_that_of_the_image_as_it_came(sample, segmenters):
+    corrupted, _ = corrupt(sample.rgb, 'impulse', 5, rng=np.random.default_rng(0))
+    plain, restored = (segment(segmenter, corrupted, sample.auxiliary) for segmenter in segmenters)
     before, after = plain.reliability[RGB], restored.reliability[RGB]
-    assert before.learned == after.learned < restoration.DISTRUSTED
+    assert before.learned == after.learned < restoration.UNRELIABLE
     assert [cause for cause in after.causes if cause not in before.causes] == ['restored_outliers']
     labels = sample.label_map
     assert (restored.label_map == labels).mean() > (plain.label_map == labels).mean()
+
+
+def test_the_network_sees_the_images_as_they_came_and_each_repair_once(sample, segmenters, monkeypatch):
+    restored = segmenters[1]
+    runs = []
+    run = restored.engine.run
+
+    def counted(*arguments):
+        runs.append(arguments)
+        return run(*arguments)
+    monkeypatch.setattr(restored.engine, 'run', counted)
+    segment(restored, sample.rgb, sample.auxiliary)
+    assert len(runs) == 1
+    runs.clear()
+    rgb, _ = corrupt(sample.rgb, 'impulse', 5, rng=np.random.default_rng(0))
+    depth, _ = corrupt(sample.auxiliary, 'axial_noise', 5, rng=np.random.default_rng(0))
+    result = segment(restored, rgb, depth)
+    assert all(result.reliability[modality].learned < restoration.UNRELIABLE for modality in (RGB, DEPTH))
+    assert len(runs) == 1 + len(restoration.REPAIRS[RGB]) + len(restoration.REPAIRS[DEPTH]) == 6

@@ -49,17 +49,17 @@ class CudaGraphRecorder:
     def __init__(self) -> None:
         self.problem: str | None = None
         self._stream: torch.cuda.Stream | None = None
-        self._pool: tuple[int, int] | None = None
+        self._pool: torch.cuda._POOL_HANDLE | None = None
 
     def __call__(self, function: DeviceFunction, inputs: Sequence[Tensor]) -> Recording | None:
         """See `Recorder`."""
         if self.problem is not None:
             return None
         if self._stream is None:
-            self._stream = torch.cuda.Stream()
-        self._warm_up(function, inputs)
+            self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch states no types for it
+        self._warm_up(function, inputs, self._stream)
         try:
-            return self._record(function, inputs)
+            return self._record(function, inputs, self._stream)
         except RuntimeError as error:
             # The end of a recording that failed is an error of its own; the first one is the reason.
             reason = error.__context__ or error
@@ -67,18 +67,19 @@ class CudaGraphRecorder:
             logger.warning('no CUDA graph, operators are launched one by one: %s', self.problem)
             return None
 
-    def _warm_up(self, function: DeviceFunction, inputs: Sequence[Tensor]) -> None:
-        self._stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(self._stream):
+    @staticmethod
+    def _warm_up(function: DeviceFunction, inputs: Sequence[Tensor], stream: torch.cuda.Stream) -> None:
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
             for _ in range(WARM_UPS):
                 function(*inputs)
-        torch.cuda.current_stream().wait_stream(self._stream)
+        torch.cuda.current_stream().wait_stream(stream)
 
-    def _record(self, function: DeviceFunction, inputs: Sequence[Tensor]) -> Recording:
+    def _record(self, function: DeviceFunction, inputs: Sequence[Tensor], stream: torch.cuda.Stream) -> Recording:
         graph = torch.cuda.CUDAGraph()
         # The outer context restores the stream: where the end of a recording fails, the inner one does not.
-        with torch.cuda.stream(self._stream), torch.cuda.graph(
-                graph, pool=self._pool, stream=self._stream, capture_error_mode='thread_local'):
+        with torch.cuda.stream(stream), torch.cuda.graph(
+                graph, pool=self._pool, stream=stream, capture_error_mode='thread_local'):
             outputs = function(*inputs)
         self._pool = graph.pool()
         return Recording(graph.replay, outputs)
@@ -92,12 +93,18 @@ class StaticFunction:
         examples: arrays of the shapes and dtypes that every call will have.
         device: where the function works.
         record: how it is recorded; None to launch its operators at each call.
+        received: the function's first results that a call brings to the host; the others stay on the device.
+
+    Attributes:
+        remaining: the results of the last call that stayed on the device; the next call may write over them.
     """
 
     def __init__(self, function: DeviceFunction, examples: Sequence[np.ndarray], device: torch.device, *,
-                 record: Recorder | None = None):
+                 record: Recorder | None = None, received: int):
         self._function = function
         self._device = device
+        self._received = received
+        self.remaining: tuple[Tensor, ...] = ()
         with present(device):
             self._staging = tuple(_pinned(example.shape, _torch_dtype(example), device) for example in examples)
             self._inputs = tuple(torch.empty(staged.shape, dtype=staged.dtype, device=device)
@@ -107,7 +114,17 @@ class StaticFunction:
         self._results: tuple[Tensor, ...] = ()
 
     def __call__(self, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Call the function; it waits for the device once, and what it gives is the caller's own."""
+        """Call the function, and wait for the device once.
+
+        Args:
+            arrays: of the examples' shapes and dtypes.
+
+        Returns:
+            The results that are brought to the host, as arrays of the caller's own.
+
+        Raises:
+            ValueError: an array has another shape than its example.
+        """
         with present(self._device):
             self._send(arrays)
             if self._recording is None:
@@ -123,6 +140,7 @@ class StaticFunction:
             tensor.copy_(staged, non_blocking=True)
 
     def _receive(self, outputs: tuple[Tensor, ...]) -> tuple[np.ndarray, ...]:
+        self.remaining, outputs = outputs[self._received:], outputs[:self._received]
         if not self._results:
             self._results = tuple(_pinned(output.shape, output.dtype, self._device) for output in outputs)
         for result, output in zip(self._results, outputs):
@@ -132,7 +150,7 @@ class StaticFunction:
         return tuple(result.numpy().copy() for result in self._results)
 
 
-def present(device: torch.device) -> AbstractContextManager:
+def present(device: torch.device) -> AbstractContextManager[object]:
     """Make a CUDA device the present one: kernels that are not torch's own are launched there."""
     return torch.cuda.device(device) if device.type == 'cuda' else nullcontext()
 

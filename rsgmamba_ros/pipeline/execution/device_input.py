@@ -7,6 +7,7 @@ percentiles sort as many values as are valid; and its holes, which are filled be
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -37,8 +38,15 @@ class DeviceInput(ABC):
         """What travels to the device, of an image as `sensor_units` gives it."""
 
     @abstractmethod
-    def normalised(self, *tensors: Tensor) -> Tensor:
-        """What has arrived on the device -> (3, H, W) or (1, H, W) float32, without padding."""
+    def normalised(self, tensors: Sequence[Tensor]) -> Tensor:
+        """Bring what has arrived on the device to the network's range.
+
+        Args:
+            tensors: `arrays`, on the device.
+
+        Returns:
+            (3, H, W) or (1, H, W) float32, without padding.
+        """
 
     @property
     def size(self) -> tuple[int, int]:
@@ -48,7 +56,7 @@ class DeviceInput(ABC):
     def __call__(self, *tensors: Tensor) -> Tensor:
         """What has arrived on the device -> (3, H, W) or (1, H, W) float32 of the padded size."""
         (height, width), (padded_height, padded_width) = self.size, self.config.padded_size
-        return F.pad(self.normalised(*tensors), (0, padded_width - width, 0, padded_height - height), mode='replicate')
+        return F.pad(self.normalised(tensors), (0, padded_width - width, 0, padded_height - height), mode='replicate')
 
 
 class RgbInput(DeviceInput):
@@ -64,8 +72,9 @@ class RgbInput(DeviceInput):
         """(H, W, 3) uint8."""
         return (resize(values, *self.size),)
 
-    def normalised(self, pixels: Tensor) -> Tensor:
+    def normalised(self, tensors: Sequence[Tensor]) -> Tensor:
         """See `DeviceInput`."""
+        pixels, = tensors
         return pixels.permute(2, 0, 1).float() * self._factor - self._shift
 
 
@@ -76,8 +85,9 @@ class DepthInput(DeviceInput):
         """(H, W) float32, NaN where there is no measurement."""
         return (resize(values, *self.size, nearest=True),)
 
-    def normalised(self, metres: Tensor) -> Tensor:
+    def normalised(self, tensors: Sequence[Tensor]) -> Tensor:
         """See `DeviceInput`."""
+        metres, = tensors
         return _centred(depth_to_unit(fill_small_holes_on_device(metres[None]), self.config.depth))
 
 
@@ -91,8 +101,9 @@ class ThermalInput(DeviceInput):
         values = fill_small_holes(resize(values, *self.size))
         return values, np.array(thermal_range(values, self.config.thermal))
 
-    def normalised(self, values: Tensor, limits: Tensor) -> Tensor:
+    def normalised(self, tensors: Sequence[Tensor]) -> Tensor:
         """See `DeviceInput`."""
+        values, limits = tensors
         return _centred(((values[None] - limits[0]) / limits[1]).clamp(0, 1))
 
 
@@ -115,7 +126,7 @@ def depth_to_unit(metres: Tensor, scaling: DepthScaling) -> Tensor:
     return _DEPTH_LAWS[scaling.law](metres.clamp(near, far), near, far)
 
 
-_DEPTH_LAWS = {
+_DEPTH_LAWS: dict[DepthLaw, Callable[[Tensor, float, float], Tensor]] = {
     DepthLaw.LOG: lambda metres, near, far: torch.log(metres / near) / float(np.log(far / near)),
     DepthLaw.INVERSE: lambda metres, near, far: (1 / near - 1 / metres) / (1 / near - 1 / far),
     DepthLaw.LINEAR: lambda metres, near, far: (metres - near) / (far - near),

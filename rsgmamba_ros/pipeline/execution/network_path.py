@@ -1,6 +1,7 @@
 """Images in sensor units -> a class for each pixel: by way of the host for a CPU, on the device itself for CUDA."""
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,91 +12,126 @@ from torch import Tensor
 from rsgmamba_ros.ops.decision import decide
 from rsgmamba_ros.pipeline.execution.cuda_graphs import CudaGraphRecorder, DeviceFunction, Recorder, StaticFunction
 from rsgmamba_ros.pipeline.execution.device_input import INPUTS
-from rsgmamba_ros.pipeline.execution.engine import calibrated_reliability, Engine, Inference
+from rsgmamba_ros.pipeline.execution.engine import calibrated_reliability, Engine
 from rsgmamba_ros.pipeline.postprocessing import label_and_confidence
 from rsgmamba_ros.pipeline.preprocessing import stack_inputs
-from rsgmamba_ros.pipeline.restoration import Answer
+from rsgmamba_ros.pipeline.restoration import Prediction
 from rsgmamba_ros.vocabulary.images import Modality
 from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig
 
 
 @dataclass(frozen=True, eq=False)
-class Decided:
-    """What the network makes of one bundle, at the size that images are resized to for it.
+class Decision:
+    """The classes of one bundle, at the size that images are resized to for the network.
 
     Attributes:
         label_map: (H, W) uint8.
         confidence: the softmax maximum, (H, W) uint8, 0..255 for 0..1.
-        reliability: calibrated, in [0, 1], (M,) float32; exactly 0 where unavailable.
+        reliability: calibrated, in [0, 1]; exactly 0 where unavailable.
     """
 
     label_map: np.ndarray
     confidence: np.ndarray
-    reliability: np.ndarray
+    reliability: Mapping[Modality, float]
 
 
-class HostPath:
-    """Input and decision are made by NumPy, OpenCV and the compiled kernels."""
+class NetworkPath(ABC):
+    """A way through the network for one bundle at a time."""
 
     def __init__(self, engine: Engine, preprocessing: PreprocessingConfig):
         self._engine = engine
         self._preprocessing = preprocessing
 
-    def run(self, values: Mapping[Modality, np.ndarray]) -> Decided:
-        """Decide one bundle; values: the used modalities' images, as `sensor_units` gives them."""
-        inference = self._infer(values)
-        return self._decided(inference.coarse_logits, inference.reliability[0])
+    @abstractmethod
+    def warm_up(self) -> None:
+        """Make each availability case ready, so that the first bundle is not the slow one."""
 
-    def ask(self, values: Mapping[Modality, np.ndarray]) -> Answer:
-        """What the network says of one bundle, before anything is decided; values as `run` takes them."""
-        inference = self._infer(values)
-        return Answer(inference.coarse_logits[0].float().softmax(0), inference.reliability[0])
+    @abstractmethod
+    def predict(self, values: Mapping[Modality, np.ndarray]) -> Prediction:
+        """Run the network once; nothing is decided yet.
 
-    def decide(self, answer: Answer) -> Decided:
-        """Decide what was answered, or a mean of answers."""
-        # Of a probability of 0 there is no logarithm.
-        return self._decided(answer.probabilities.clamp(min=1e-9).log()[None], answer.reliability)
+        Args:
+            values: the used modalities' images, as `sensor_units` gives them: (H, W, 3) uint8 or (H, W) float32.
 
-    def _infer(self, values: Mapping[Modality, np.ndarray]) -> Inference:
-        images, available = stack_inputs(values, self._preprocessing, modalities=self._engine.modalities)
-        return self._engine.run(images, available)
+        Returns:
+            The prediction, its logits on the device of the engine.
+        """
 
-    def _decided(self, logits: Tensor, reliability: np.ndarray) -> Decided:
+    def decide(self, prediction: Prediction) -> Decision:
+        """Choose the classes of a prediction, or of a mean of predictions."""
         size = (self._preprocessing.height, self._preprocessing.width)
         label_map, confidence = label_and_confidence(
-            logits, input_size=self._preprocessing.padded_size, valid_size=size, output_size=size)
-        return Decided(label_map, confidence, reliability)
+            prediction.logits[None], input_size=self._preprocessing.padded_size, valid_size=size, output_size=size)
+        return Decision(label_map, confidence, prediction.reliability)
+
+    def run(self, values: Mapping[Modality, np.ndarray]) -> Decision:
+        """Predict and decide; values as `predict` takes them."""
+        return self.decide(self.predict(values))
+
+    def _calibrated(self, logits: np.ndarray, available: Tensor) -> dict[Modality, float]:
+        """Reliability logits, (1, M), and availability, (1, M) bool -> each modality's reliability."""
+        reliability = calibrated_reliability(logits, available.numpy(), self._engine.calibration,
+                                             self._engine.modalities)
+        return by_modality(reliability[0], self._engine.modalities)
+
+
+def by_modality(reliability: np.ndarray, modalities: tuple[Modality, ...]) -> dict[Modality, float]:
+    """Reliability of one bundle, (M,) -> the same by modality."""
+    return dict(zip(modalities, map(float, reliability), strict=True))
+
+
+class HostPath(NetworkPath):
+    """NumPy, OpenCV and the compiled kernels make the input and decide."""
+
+    def predict(self, values: Mapping[Modality, np.ndarray]) -> Prediction:
+        """See `NetworkPath`."""
+        images, available = stack_inputs(values, self._preprocessing, modalities=self._engine.modalities)
+        inference = self._engine.run(images, available)
+        return Prediction(inference.coarse_logits[0], by_modality(inference.reliability[0], self._engine.modalities))
 
     def warm_up(self) -> None:
         """Run each availability case once."""
         self._engine.warm_up(*self._preprocessing.padded_size)
 
 
-class DevicePath:
+class DevicePath(NetworkPath):
     """From the resized image to the labels everything is on the device, for each availability case one function.
 
     Args:
         record: how each case is recorded; by default as a CUDA graph where the device is CUDA.
+
+    Note (predictions): one recorded function serves `run` and `predict`. It always decides, which costs little beside
+    the network; the logits stay on the device, where only `predict` copies them.
     """
 
     def __init__(self, engine: Engine, preprocessing: PreprocessingConfig, *, record: Recorder | None = None):
-        self._engine = engine
-        self._preprocessing = preprocessing
+        super().__init__(engine, preprocessing)
         self._inputs = {modality: INPUTS[modality](preprocessing, engine.device) for modality in engine.modalities}
         self._record = record or (CudaGraphRecorder() if engine.device.type == 'cuda' else None)
         self._cases: dict[tuple[Modality, ...], StaticFunction] = {}
 
     @torch.inference_mode()
-    def run(self, values: Mapping[Modality, np.ndarray]) -> Decided:
-        """Decide one bundle; values: the used modalities' images, as `sensor_units` gives them."""
+    def run(self, values: Mapping[Modality, np.ndarray]) -> Decision:
+        """See `NetworkPath`."""
+        _, (label_map, confidence), reliability = self._call(values)
+        return Decision(label_map, confidence, reliability)
+
+    @torch.inference_mode()
+    def predict(self, values: Mapping[Modality, np.ndarray]) -> Prediction:
+        """See `NetworkPath`."""
+        function, _, reliability = self._call(values)
+        # The next call writes over what stays on the device.
+        return Prediction(function.remaining[0].clone(), reliability)
+
+    def _call(self, values: Mapping[Modality, np.ndarray]) -> tuple[StaticFunction, np.ndarray, dict[Modality, float]]:
+        """The case's function after its call; labels and confidence, (2, H, W) uint8; and the reliability."""
         used = tuple(modality for modality in self._engine.modalities if modality in values)
         arrays = self.arrays(values)
         if used not in self._cases:
-            self._cases[used] = StaticFunction(self.function(used), arrays, self._engine.device, record=self._record)
-        (label_map, confidence), logits = self._cases[used](*arrays)
-        reliability = calibrated_reliability(logits, self._available(used).numpy(), self._engine.calibration,
-                                             self._engine.modalities)
-        return Decided(label_map, confidence, reliability[0])
+            self._cases[used] = StaticFunction(self.function(used), arrays, self._engine.device, record=self._record,
+                                               received=2)
+        decided, logits = self._cases[used](*arrays)
+        return self._cases[used], decided, self._calibrated(logits, self._available(used))
 
     def warm_up(self) -> None:
         """Make each availability case ready."""
@@ -111,13 +147,15 @@ class DevicePath:
                 for array in device_input.arrays(values[modality])]
 
     def function(self, used: tuple[Modality, ...]) -> DeviceFunction:
-        """What the device does in one availability case: `arrays` -> (2, H, W) uint8 and logits (1, M) float32.
+        """What the device does in one availability case.
 
-        The first holds labels and confidence, the second is the reliability's.
+        Returns:
+            `arrays` as tensors -> labels and confidence, (2, H, W) uint8; logits of the reliability, (1, M) float32;
+            logits of every class at the network's stride, (K, h, w), in its dtype.
         """
         available = self._available(used)  # it stays on the host, where the network reads it
 
-        def decided(*tensors: Tensor) -> tuple[Tensor, Tensor]:
+        def decided(*tensors: Tensor) -> tuple[Tensor, ...]:
             remaining = iter(tensors)
             size = self._preprocessing.padded_size
             images = torch.zeros(1, len(self._inputs), 3, *size, device=self._engine.device)
@@ -128,12 +166,13 @@ class DevicePath:
             output = self._engine.network.segment_coarsely(images, available)
             labels = torch.stack(decide(output.logits[0], size))
             labels = labels[:, :self._preprocessing.height, :self._preprocessing.width].contiguous()
-            return labels, output.reliability_logits.float()
+            return labels, output.reliability_logits.float(), output.logits[0]
         return decided
 
     def _available(self, used: tuple[Modality, ...]) -> Tensor:
+        """Whether each modality is used, (1, M) bool."""
         return torch.tensor([[modality in used for modality in self._inputs]])
 
 
 #: By the type of the device; others take the host's.
-PATHS = {'cpu': HostPath, 'cuda': DevicePath}
+PATHS: dict[str, type[NetworkPath]] = {'cpu': HostPath, 'cuda': DevicePath}

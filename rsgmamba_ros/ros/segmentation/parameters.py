@@ -84,7 +84,7 @@ PARAMETERS: Mapping[str, NodeParameter] = {
     'min_signal_quality': NodeParameter(0.1, 'an image of lower quality (frozen, empty, torn) is not used while the '
                                              'other one is usable', limits=(0.0, 1.0), at_run_time=True),
     'restore': NodeParameter(False, 'mend images of low learned reliability before labelling them; better labels when '
-                                    'a sensor fails, but the network then runs up to seven times for a bundle',
+                                    'a sensor fails, but the network then runs up to six times for a bundle',
                              at_run_time=True),
     'late_fusion': NodeParameter(True, 'what each image of a pair shows alone counts as well, by its reliability, '
                                        'where the network was made for that; better labels in 1.6 times the time'),

@@ -37,7 +37,7 @@ def replayed(function, inputs):
 
 @pytest.mark.parametrize('record', [None, replayed, lambda function, inputs: None])
 def test_each_call_gives_the_functions_result_as_arrays_of_its_own(record):
-    function = StaticFunction(scaled, arrays(), CPU, record=record)
+    function = StaticFunction(scaled, arrays(), CPU, record=record, received=2)
     first = check(function, arrays(1))
     kept = first.copy()
     check(function, arrays(2))
@@ -45,7 +45,7 @@ def test_each_call_gives_the_functions_result_as_arrays_of_its_own(record):
 
 
 def test_arrays_that_are_not_contiguous_or_read_only_are_taken():
-    function = StaticFunction(scaled, arrays(), CPU)
+    function = StaticFunction(scaled, arrays(), CPU, received=2)
     image, factor = arrays(3)
     image, factor = np.asfortranarray(image)[::-1], factor.copy()
     factor.flags.writeable = False
@@ -53,7 +53,7 @@ def test_arrays_that_are_not_contiguous_or_read_only_are_taken():
 
 
 def test_arrays_of_another_shape_are_refused():
-    function = StaticFunction(scaled, arrays(), CPU)
+    function = StaticFunction(scaled, arrays(), CPU, received=2)
     with pytest.raises(ValueError, match=r'array is \(5, 1\); this function was made for \(5, 7\)'):
         function(np.zeros((5, 1), np.uint8), np.zeros(1, np.float32))
 
@@ -61,14 +61,14 @@ def test_arrays_of_another_shape_are_refused():
 def failing_recorder(monkeypatch):
     recorder, tries = CudaGraphRecorder(), []
 
-    def fail(function, inputs):
+    def fail(function, inputs, stream):
         tries.append(function)
         try:
             raise RuntimeError('operation not permitted when stream is capturing\nand more')
         finally:
             raise RuntimeError('capture was invalidated')
     recorder._stream = 'a stream'
-    monkeypatch.setattr(recorder, '_warm_up', lambda function, inputs: None)
+    monkeypatch.setattr(recorder, '_warm_up', lambda function, inputs, stream: None)
     monkeypatch.setattr(recorder, '_record', fail)
     return recorder, tries
 
@@ -76,7 +76,7 @@ def failing_recorder(monkeypatch):
 def test_a_recording_that_fails_is_logged_once_with_its_first_cause_and_operators_are_launched(monkeypatch, caplog):
     recorder, tries = failing_recorder(monkeypatch)
     for seed in (1, 2):
-        check(StaticFunction(scaled, arrays(), CPU, record=recorder), arrays(seed))
+        check(StaticFunction(scaled, arrays(), CPU, record=recorder, received=2), arrays(seed))
     assert len(tries) == 1
     assert recorder.problem == 'operation not permitted when stream is capturing'
     assert [record.levelname for record in caplog.records] == ['WARNING']
@@ -86,7 +86,7 @@ def test_a_recording_that_fails_is_logged_once_with_its_first_cause_and_operator
 @needs_cuda
 def test_a_replay_gives_what_the_operators_give():
     recorder = CudaGraphRecorder()
-    functions = [StaticFunction(scaled, arrays(), torch.device('cuda'), record=recorder) for _ in range(2)]
+    functions = [StaticFunction(scaled, arrays(), torch.device('cuda'), record=recorder, received=2) for _ in range(2)]
     assert recorder.problem is None
     for seed in range(4):
         check(functions[seed % 2], arrays(seed))
@@ -101,6 +101,6 @@ def test_a_function_that_waits_for_the_device_is_not_recorded_and_still_right(ca
     recorder = CudaGraphRecorder()
     stream = torch.cuda.current_stream()
     for seed in (1, 2):
-        check(StaticFunction(waiting, arrays(), torch.device('cuda'), record=recorder), arrays(seed))
+        check(StaticFunction(waiting, arrays(), torch.device('cuda'), record=recorder, received=2), arrays(seed))
     assert recorder.problem and len(caplog.records) == 1
     assert torch.cuda.current_stream() == stream

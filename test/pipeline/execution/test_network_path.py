@@ -9,10 +9,11 @@ from torch.utils._pytree import tree_leaves
 
 from rsgmamba_ros.network.checkpoint import Checkpoint
 from rsgmamba_ros.network.presets import create_network
+from rsgmamba_ros.pipeline import restoration
 from rsgmamba_ros.pipeline.execution.cuda_graphs import Recording
 from rsgmamba_ros.pipeline.execution.engine import Engine
 from rsgmamba_ros.pipeline.execution.network_path import DevicePath, HostPath, PATHS
-from rsgmamba_ros.pipeline.segmenter import Segmenter
+from rsgmamba_ros.pipeline.segmenter import Segmenter, SegmenterConfig
 from rsgmamba_ros.vocabulary.images import BundleSlot, ImageBundle, Modality, Presence, StampedImage
 from rsgmamba_ros.vocabulary.labels import LabelSpace
 from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig
@@ -62,8 +63,9 @@ def check_same(result, expected, *, labels=1e-3, confidence=1, reliability=1e-5)
     assert (result.label_map != expected.label_map).mean() <= labels
     difference = np.abs(result.confidence.astype(int) - expected.confidence)
     assert difference.max() <= confidence
-    np.testing.assert_allclose(result.reliability, expected.reliability, atol=reliability)
-    np.testing.assert_array_equal(result.reliability == 0, expected.reliability == 0)
+    assert result.reliability == pytest.approx(expected.reliability, abs=reliability)
+    for modality, value in expected.reliability.items():
+        assert (result.reliability[modality] == 0) == (value == 0)
 
 
 @pytest.mark.parametrize('size', SIZES)
@@ -84,7 +86,19 @@ def test_a_missing_image_leaves_nothing_of_the_bundle_before_it():
     path.run(values(1))
     again = path.run(chosen((RGB,)))
     np.testing.assert_array_equal(again.label_map, first.label_map)
-    assert again.reliability.tolist() == first.reliability.tolist() and again.reliability[1] == 0
+    assert again.reliability == first.reliability and again.reliability[DEPTH] == 0
+
+
+@pytest.mark.parametrize('record', [None, replayed])
+def test_a_prediction_outlives_the_next_one_and_is_decided_as_in_one_run(record):
+    path = DevicePath(Engine(checkpoint(SIZES[0]), 'cpu'), PreprocessingConfig(*SIZES[0]), record=record)
+    prediction = path.predict(values())
+    path.predict(values(1))
+    expected = path.run(values())
+    result = path.decide(prediction)
+    np.testing.assert_array_equal(result.label_map, expected.label_map)
+    np.testing.assert_array_equal(result.confidence, expected.confidence)
+    assert result.reliability == expected.reliability
 
 
 @pytest.mark.parametrize('path', [HostPath, DevicePath])
@@ -126,10 +140,11 @@ def test_the_devices_work_neither_waits_for_a_value_nor_meets_the_host(case, pre
     tensors = [torch.from_numpy(array).to('meta') for array in arrays]
     function = path.function(case)
     with torch.inference_mode(), Watch() as watch:
-        labels, logits = function(*tensors)
+        labels, logits, classes = function(*tensors)
     assert watch.problems == [] and watch.count > 100
     assert labels.shape == (2, *SIZES[0]) and labels.dtype == torch.uint8
     assert logits.shape == (1, 2) and logits.dtype == torch.float32
+    assert classes.shape == (3, 16, 16)
 
 
 def test_the_watch_sees_what_cannot_be_recorded():
@@ -159,6 +174,50 @@ def test_a_segmenter_by_the_devices_path_gives_what_one_by_the_hosts_gives(monke
     for modality in (RGB, DEPTH):
         assert result.reliability[modality].used
         assert result.reliability[modality].learned == pytest.approx(expected.reliability[modality].learned, abs=1e-5)
+
+
+def unreliable_segmenter(monkeypatch, device):
+    """A segmenter that takes every image for unreliable, whatever it shows."""
+    monkeypatch.setattr(restoration, 'UNRELIABLE', 1.0)
+    segmenter = Segmenter(checkpoint(SIZES[0]), device=device, precision='float32',
+                          config=SegmenterConfig(restore=True))
+    segmenter.warm_up()
+    return segmenter
+
+
+def test_images_are_repaired_by_the_devices_path_where_that_is_chosen(monkeypatch):
+    expected = unreliable_segmenter(monkeypatch, 'cpu').segment(bundle())
+    replays = []
+
+    def counted(function, inputs):
+        recording = replayed(function, inputs)
+
+        def replay():
+            replays.append(function)
+            recording.replay()
+        return Recording(replay, recording.outputs)
+
+    def refuse(*arguments):
+        raise AssertionError('the path by the host was taken')
+    monkeypatch.setitem(PATHS, 'cpu', lambda engine, config: DevicePath(engine, config, record=counted))
+    segmenter = unreliable_segmenter(monkeypatch, 'cpu')
+    monkeypatch.setattr(segmenter.engine, 'run', refuse)
+    replays.clear()
+    result = segmenter.segment(bundle())
+    assert len(replays) == 6
+    assert (result.label_map != expected.label_map).mean() < 1e-3
+    assert any(cause.startswith('restored_') for one in result.reliability.values() for cause in one.causes)
+    for modality in (RGB, DEPTH):
+        assert result.reliability[modality].causes == expected.reliability[modality].causes
+        assert result.reliability[modality].learned == pytest.approx(expected.reliability[modality].learned, abs=1e-5)
+
+
+@needs_cuda
+def test_images_are_repaired_on_cuda_as_on_the_cpu(monkeypatch):
+    expected, result = (unreliable_segmenter(monkeypatch, device).segment(bundle()) for device in ('cpu', 'cuda'))
+    assert (result.label_map != expected.label_map).mean() < 0.005
+    for modality in (RGB, DEPTH):
+        assert result.reliability[modality].learned == pytest.approx(expected.reliability[modality].learned, abs=0.02)
 
 
 @needs_cuda

@@ -13,7 +13,7 @@ from types import FrameType
 from tqdm import tqdm
 
 from rsgmamba_ros.data.bags.reader import BagReader
-from rsgmamba_ros.data.messages.images import LABELS
+from rsgmamba_ros.data.messages.images import ImageContent, LABELS
 from rsgmamba_ros.network.shipped import checkpoint_path
 from rsgmamba_ros.replay.config import load_replay_config, ReplayConfig
 from rsgmamba_ros.replay.session import ReplayOptions, ReplaySession
@@ -67,7 +67,7 @@ def run(arguments: Namespace) -> int:
 def _options(arguments: Namespace) -> ReplayOptions:
     auxiliary = Modality(arguments.auxiliary)
     checkpoint = None if arguments.sync_only else checkpoint_path(arguments.checkpoint, auxiliary)
-    topics = {Modality.RGB: arguments.rgb_topic, LABELS: arguments.labels_topic}
+    topics: dict[ImageContent, str | None] = {Modality.RGB: arguments.rgb_topic, LABELS: arguments.labels_topic}
     topics |= {modality: arguments.aux_topic for modality in AUXILIARY_MODALITIES}
     config = load_replay_config(arguments.params_file) if arguments.params_file else ReplayConfig()
     config = replace(config, restore=config.restore or arguments.restore)

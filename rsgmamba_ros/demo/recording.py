@@ -8,16 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from rsgmamba_ros.data.bags.reader import BagReader, RecordedImage
+from rsgmamba_ros.data.bags.reader import BagReader, RecordedImage, RecordedLabelMap
 from rsgmamba_ros.data.messages.definitions import typestore
-from rsgmamba_ros.data.messages.images import LABELS
+from rsgmamba_ros.data.messages.images import ImageContent, LABELS
 from rsgmamba_ros.demo.phases import Phase, phase_at
 from rsgmamba_ros.evaluation.metrics import ConfusionMatrix
 from rsgmamba_ros.vocabulary.errors import ImageError
 from rsgmamba_ros.vocabulary.images import Modality
 from rsgmamba_ros.vocabulary.labels import LabelSpace
-
-RESULT = 'result'
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,12 +78,13 @@ def read_recording(bag: Path, phases: Sequence[Phase], *, start_ns: int, auxilia
     """
     with BagReader(bag) as reader:
         # On a busy machine the truth of a moment may come after the result: it is read first.
-        truth = {image.stamp_ns: image.decode().pixels for image in reader.images({'/ground_truth': LABELS})}
+        truth = {image.stamp_ns: image.decode() for image in reader.label_maps('/ground_truth')}
         reliabilities = _reliabilities(reader, '/segmentation/reliability')
     images = _ImagePass(phases, start_ns, auxiliary, labels, truth, reliabilities)
     with BagReader(bag) as reader:
-        topics = {'/rgb/image': Modality.RGB, f'/{auxiliary}/image': auxiliary, '/segmentation': RESULT}
-        for image in reader.images(topics):
+        topics: dict[str, ImageContent] = {
+            '/rgb/image': Modality.RGB, f'/{auxiliary}/image': auxiliary, '/segmentation': LABELS}
+        for image in reader.images_and_label_maps(topics):
             images.take(image)
     return images.recording
 
@@ -116,10 +115,10 @@ class _ImagePass:
         self._latest = {modality: deque(maxlen=self._KEPT) for modality in (Modality.RGB, auxiliary)}
         self.recording = Recording([], [[] for _ in phases], [None for _ in phases])
 
-    def take(self, image: RecordedImage) -> None:
+    def take(self, image: RecordedImage | RecordedLabelMap) -> None:
         time_s = (image.stamp_ns - self._start_ns) * 1e-9
         index = phase_at(self._phases, time_s)
-        if image.modality == RESULT:
+        if isinstance(image, RecordedLabelMap):
             if index is not None:
                 self._take_result(image, time_s, index)
         else:
@@ -130,8 +129,8 @@ class _ImagePass:
     def _leader(self, index: int) -> Modality:
         return self._auxiliary if Modality.RGB in self._phases[index].missing else Modality.RGB
 
-    def _take_result(self, image: RecordedImage, time_s: float, index: int) -> None:
-        label_map = image.message.decode(LABELS)[0]
+    def _take_result(self, image: RecordedLabelMap, time_s: float, index: int) -> None:
+        label_map = image.decode()
         confusion = ConfusionMatrix(len(self._labels), ignore_index=self._labels.ignore_index)
         truth = self._truth.get(image.stamp_ns)
         if truth is not None:

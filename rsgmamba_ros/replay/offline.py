@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rsgmamba_ros.data.bags.reader import BagReader, RecordedImage
-from rsgmamba_ros.data.messages.images import LABELS
+from rsgmamba_ros.data.bags.reader import BagReader, RecordedImage, RecordedLabelMap
+from rsgmamba_ros.data.messages.images import ImageContent, LABELS
 from rsgmamba_ros.evaluation.fault_injection import FaultInjector, Image
 from rsgmamba_ros.pipeline.synchronisation.synchroniser import Synchroniser
 from rsgmamba_ros.replay.label_matching import LabelFolder, LabelMatcher
@@ -84,12 +84,12 @@ class OfflineReplay:
         label_tolerance_s: largest distance of a label's stamp from the leading image's, seconds.
     """
 
-    def __init__(self, bag: BagReader, topics: Mapping[str, Modality | str], *, synchroniser: Synchroniser,
+    def __init__(self, bag: BagReader, topics: Mapping[str, ImageContent], *, synchroniser: Synchroniser,
                  segmenter: Segmenter | None = None, injector: FaultInjector | None = None,
                  labels: LabelFolder | None = None, label_tolerance_s: float = 0.02,
                  observers: Sequence[Observer] = ()):
         self._bag = bag
-        self._topics = topics if segmenter else {name: shows for name, shows in topics.items() if shows != LABELS}
+        self._topics = topics
         self._synchroniser = synchroniser
         self._segmenter = segmenter
         self._injector = injector or FaultInjector((), 0, bag.start_ns)
@@ -135,22 +135,27 @@ class OfflineReplay:
 
     def _images(self) -> Iterator[Image]:
         """The bag's images, decoded where there is a segmenter; ground truth goes to the matcher."""
-        read = self._bag.headers if self._segmenter is None else self._bag.images
-        for recorded in read(self._topics):
+        if self._segmenter is None:
+            yield from self._headers()
+            return
+        for recorded in self._bag.images_and_label_maps(self._topics):
             self.read_messages += 1
-            if self._segmenter is None:
-                yield recorded
-                continue
-            self._read_label_file(recorded)
+            if isinstance(recorded, RecordedImage):
+                self._read_label_file(recorded)
             try:
-                image = recorded.decode()
+                if isinstance(recorded, RecordedLabelMap):
+                    self._matcher.add_label_map(recorded.stamp_ns, recorded.decode())
+                else:
+                    yield recorded.decode()
             except ImageError as error:
                 self.skipped[f'{recorded.topic}: {_cause(error)}'] += 1
-                continue
-            if recorded.modality == LABELS:
-                self._matcher.add_label_map(image.stamp_ns, image.pixels)
-            else:
-                yield image
+
+    def _headers(self) -> Iterator[Image]:
+        """The bag's images without pixels, for a replay without a segmenter; ground truth is left out."""
+        topics = {name: shows for name, shows in self._topics.items() if isinstance(shows, Modality)}
+        for recorded in self._bag.headers(topics):
+            self.read_messages += 1
+            yield recorded
 
     def _read_label_file(self, recorded: RecordedImage) -> None:
         if self._label_folder is not None and recorded.modality is self._synchroniser.config.leader:

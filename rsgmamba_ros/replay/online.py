@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from rsgmamba_ros.data.bags.reader import RecordedImage
+from rsgmamba_ros.data.bags.reader import RecordedLabelMap
 from rsgmamba_ros.data.messages.images import LABELS
 from rsgmamba_ros.replay.label_matching import LabelMatcher
 from rsgmamba_ros.replay.observers.bundle_log import BundleLog
@@ -58,12 +58,13 @@ class OnlineEvaluation:
         self._score = ReplayScore(sources.labels) if sources.labels and LABELS in sources.topics.values() else None
         self.findings = Findings(timeline, self._score)
         self._arrived: dict[Modality, dict[int, int]] = {modality: {} for modality in sources.modalities}
-        for image in sources.bag.headers(self._topics(*sources.modalities)):
+        sensor_topics = {topic: shows for topic, shows in sources.topics.items() if isinstance(shows, Modality)}
+        for image in sources.bag.headers(sensor_topics):
             timeline.arrived(image)
             self._arrived[image.modality][image.stamp_ns] = image.received_ns
         self._stamps = {modality: sorted(arrived) for modality, arrived in self._arrived.items()}
-        self._truth = sources.bag.images(self._topics(LABELS)) if self._score else iter(())
-        self._next_truth: RecordedImage | None = next(self._truth, None)
+        self._truth = self._label_maps_of_bag() if self._score else iter(())
+        self._next_truth: RecordedLabelMap | None = next(self._truth, None)
         self._matcher: LabelMatcher[ReplayedBundle] = LabelMatcher(
             tolerance_ns=round(label_tolerance_s * 1e9), patience_ns=1_000_000_000)
         self._label_maps: OrderedDict[int, np.ndarray] = OrderedDict()
@@ -110,8 +111,9 @@ class OnlineEvaluation:
         self.findings.synchroniser = self._drops
         return write_results(self._out, self._sources, self.findings, ended_by=ended_by, wall_s=wall_s)
 
-    def _topics(self, *shown: Modality | str) -> dict[str, Modality | str]:
-        return {topic: shows for topic, shows in self._sources.topics.items() if shows in shown}
+    def _label_maps_of_bag(self) -> Iterator[RecordedLabelMap]:
+        topic = next(topic for topic, shows in self._sources.topics.items() if shows == LABELS)
+        return self._sources.bag.label_maps(topic)
 
     def _join(self, stamp_ns: int) -> None:
         for halves in (self._label_maps, self._reliabilities):
@@ -151,8 +153,7 @@ class OnlineEvaluation:
         """Read ground truth up to a bag time, or all that is left."""
         while self._next_truth is not None and (now_ns is None or self._next_truth.received_ns <= now_ns):
             try:
-                image = self._next_truth.decode()
-                self._matcher.add_label_map(image.stamp_ns, image.pixels)
+                self._matcher.add_label_map(self._next_truth.stamp_ns, self._next_truth.decode())
             except ImageError:
                 self._skipped[f'{self._next_truth.topic}: label image that cannot be read'] += 1
             if now_ns is None:  # all at once must not push labels out that results still wait for

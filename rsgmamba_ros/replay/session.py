@@ -10,7 +10,7 @@ from typing import Any, TYPE_CHECKING
 
 from rsgmamba_ros.data.bags.reader import BagReader
 from rsgmamba_ros.data.bags.topics import find_topics, NONE
-from rsgmamba_ros.data.messages.images import LABELS
+from rsgmamba_ros.data.messages.images import ImageContent, LABELS
 from rsgmamba_ros.evaluation.fault_injection import FaultInjector, parse_faults
 from rsgmamba_ros.pipeline.monitoring.health_report import HealthReport
 from rsgmamba_ros.pipeline.synchronisation.synchroniser import Synchroniser
@@ -53,7 +53,7 @@ class ReplayOptions:
     out: Path
     checkpoint: Path | None = None
     auxiliary: Modality = Modality.DEPTH
-    topics: Mapping[Modality | str, str | None] = field(default_factory=dict)
+    topics: Mapping[ImageContent, str | None] = field(default_factory=dict)
     labels_folder: Path | None = None
     label_tolerance_s: float = 0.02
     faults: str = ''
@@ -170,7 +170,7 @@ class ReplaySession:
             self._results.write_health(report, now_ns)
 
 
-def _sources(options: ReplayOptions, bag: BagReader, topics: Mapping[str, Modality | str],
+def _sources(options: ReplayOptions, bag: BagReader, topics: Mapping[str, ImageContent],
              modalities: tuple[Modality, ...], segmenter: Segmenter | None) -> Sources:
     config = {'replay': asdict(options.config), 'topics': {name: str(shows) for name, shows in topics.items()},
               'faults': options.faults.split(), 'seed': options.seed, 'device': options.device,

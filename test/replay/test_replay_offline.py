@@ -21,7 +21,6 @@ from rsgmamba_ros.data.bags.reader import BagReader
 from rsgmamba_ros.data.bags.sources import START_NS, synthetic_shots, write_shots
 from rsgmamba_ros.data.bags.writer import BagWriter
 from rsgmamba_ros.data.messages.definitions import typestore
-from rsgmamba_ros.data.messages.images import LABELS
 from rsgmamba_ros.data.synthetic import SYNTHETIC_LABELS
 from rsgmamba_ros.network.checkpoint import Checkpoint, save_checkpoint
 from rsgmamba_ros.network.presets import create_network
@@ -130,8 +129,8 @@ def test_the_report_is_one_file_with_pictures(done):
 
 def test_the_bag_of_results_holds_the_label_maps_and_opens_in_mcap_tools(done):
     with BagReader(done / 'results') as results:
-        label_maps = [image.decode() for image in results.images({'/segmentation': LABELS})]
-    assert [label_map_digest(image.pixels) for image in label_maps] == [b['label_map'] for b in bundles(done)]
+        label_maps = list(results.label_maps('/segmentation'))
+    assert [label_map_digest(image.decode()) for image in label_maps] == [b['label_map'] for b in bundles(done)]
     assert [image.stamp_ns for image in label_maps] == [bundle['stamp_ns'] for bundle in bundles(done)]
     with next((done / 'results').glob('*.mcap')).open('rb') as stream:
         reader = make_reader(stream)
@@ -182,7 +181,7 @@ def test_a_stopped_replay_leaves_a_valid_partial_report(bag, checkpoint, tmp_pat
     assert 'This report is partial' in (tmp_path / 'report.html').read_text()
     with BagReader(tmp_path / 'results') as results:
         assert results.damage == []
-        assert len(list(results.images({'/segmentation': LABELS}))) == summary['bundles']
+        assert len(list(results.label_maps('/segmentation'))) == summary['bundles']
 
 
 INTERRUPTED = """
@@ -349,7 +348,7 @@ def test_a_full_disk_ends_the_replay_and_what_was_written_is_readable(bag, check
     assert 1 <= summary['bundles'] == len(bundles(tmp_path)) < COUNT
     with BagReader(tmp_path / 'results') as results:
         assert results.damage == []
-        assert len(list(results.images({'/segmentation': LABELS}))) >= summary['bundles']
+        assert len(list(results.label_maps('/segmentation'))) >= summary['bundles']
 
 
 @pytest.mark.skipif(not Path('/proc/self/status').exists(), reason='peak memory is read from /proc, which Linux has')

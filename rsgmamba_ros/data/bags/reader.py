@@ -2,14 +2,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from rsgmamba_ros.data.bags.files import BagFile, open_bag, Topic
 from rsgmamba_ros.data.messages.definitions import typestore
-from rsgmamba_ros.data.messages.images import stamped_image
+from rsgmamba_ros.data.messages.images import ImageContent, LABELS, stamped_image
 from rsgmamba_ros.data.messages.serialised_images import (
     COMPRESSED_IMAGE_TYPE,
     IMAGE_TYPE,
@@ -27,13 +29,13 @@ class RecordedImage:
     """One image of a bag, its pixels not yet decoded. The synchroniser takes it as it is.
 
     Attributes:
-        modality: what it shows; `LABELS` for ground truth.
+        modality: what it shows.
         topic: where it was recorded.
         received_ns: receive time, the bag's clock, nanoseconds.
         message: header and payload.
     """
 
-    modality: Modality | str
+    modality: Modality
     topic: str
     received_ns: int
     message: ImageMessage
@@ -51,6 +53,34 @@ class RecordedImage:
         """
         return stamped_image(self.modality, self.message.decode(self.modality), stamp_ns=self.message.stamp_ns,
                              received_ns=self.received_ns, frame_id=self.message.frame_id)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedLabelMap:
+    """One image of class indices of a bag, not yet decoded.
+
+    Attributes:
+        topic: where it was recorded.
+        received_ns: receive time, the bag's clock, nanoseconds.
+        message: header and payload.
+    """
+
+    topic: str
+    received_ns: int
+    message: ImageMessage
+
+    @property
+    def stamp_ns(self) -> int:
+        """The header's stamp, nanoseconds."""
+        return self.message.stamp_ns
+
+    def decode(self) -> np.ndarray:
+        """Decode the class indices, (H, W) uint8 or uint16.
+
+        Raises:
+            ImageError: another encoding than class indices can have, or damaged data.
+        """
+        return self.message.decode(LABELS)[0]
 
 
 class BagReader:
@@ -90,37 +120,55 @@ class BagReader:
         """The topics that carry images, raw or compressed."""
         return [topic for topic in self.topics if topic.message_type in IMAGE_TYPES]
 
-    def images(self, modalities: Mapping[str, Modality | str]) -> Iterator[RecordedImage]:
+    def images(self, modalities: Mapping[str, Modality]) -> Iterator[RecordedImage]:
         """Go through the images of some topics, in receive order.
 
         A message that is cut short is counted in `skipped`; where the bag itself is damaged, the images end and
         `damage` says so.
 
         Args:
-            modalities: what each topic shows; `LABELS` for ground truth.
+            modalities: what each topic shows.
 
         Raises:
             BagError: a topic is not in the bag, or carries no images.
         """
-        return self._images(modalities, head_only=False)
+        for topic, received_ns, message in self._image_messages(modalities):
+            yield RecordedImage(modalities[topic], topic, received_ns, message)
 
-    def headers(self, modalities: Mapping[str, Modality | str]) -> Iterator[RecordedImage]:
+    def headers(self, modalities: Mapping[str, Modality]) -> Iterator[RecordedImage]:
         """As `images`, but without payload, which is not even read where the bag's index allows it.
 
         Decoding such an image is an ImageError.
         """
-        return self._images(modalities, head_only=True)
+        for topic, received_ns, message in self._image_messages(modalities, head_only=True):
+            yield RecordedImage(modalities[topic], topic, received_ns, message)
 
-    def _images(self, modalities: Mapping[str, Modality | str], *, head_only: bool) -> Iterator[RecordedImage]:
-        for name in modalities:
+    def label_maps(self, topic: str) -> Iterator[RecordedLabelMap]:
+        """Go through the label maps of a topic; otherwise as `images`."""
+        for _, received_ns, message in self._image_messages([topic]):
+            yield RecordedLabelMap(topic, received_ns, message)
+
+    def images_and_label_maps(self, contents: Mapping[str, ImageContent]) -> Iterator[RecordedImage | RecordedLabelMap]:
+        """Go through the images of some topics, and label maps among them; otherwise as `images`."""
+        for topic, received_ns, message in self._image_messages(contents):
+            content = contents[topic]
+            if isinstance(content, Modality):
+                yield RecordedImage(content, topic, received_ns, message)
+            else:
+                yield RecordedLabelMap(topic, received_ns, message)
+
+    def _image_messages(self, topics: Collection[str], *,
+                        head_only: bool = False) -> Iterator[tuple[str, int, ImageMessage]]:
+        """Topic, receive time in nanoseconds and message, in receive order."""
+        for name in topics:
             self.check_topic(name)
-        for topic, message_type, received_ns, raw, ros1 in self._messages(set(modalities), head_only=head_only):
+        for topic, message_type, received_ns, raw, ros1 in self._messages(set(topics), head_only=head_only):
             try:
                 message = parse_image_message(raw, message_type, ros1=ros1, head_only=head_only)
             except ImageError:
                 self.skipped[f'{topic}: no whole message'] += 1
                 continue
-            yield RecordedImage(modalities[topic], topic, received_ns, message)
+            yield topic, received_ns, message
 
     def first_image(self, topic: str) -> ImageMessage | None:
         """The first image of a topic, None if it has none that can be parsed."""

@@ -6,13 +6,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 import struct
-from typing import Any
+from typing import Final, Literal, TYPE_CHECKING, TypeAlias
 
 import cv2
 import numpy as np
 
 from rsgmamba_ros.vocabulary.errors import ImageError
 from rsgmamba_ros.vocabulary.images import Modality, StampedImage
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer  # collections.abc has it from Python 3.12 on
 
 
 @dataclass(frozen=True)
@@ -57,10 +60,13 @@ SINGLE_CHANNEL_ENCODINGS = {
     '32FC1': ('32FC1', Layout(np.float32, 1)),
 }
 
-#: What a label image is called where a modality is expected: the bag reader decodes ground truth with the same code.
-LABELS = 'labels'
+#: The content of an image of class indices; such images are decoded by the same code as those of sensors.
+LABELS: Final = 'labels'
 
-ENCODINGS = {
+#: What an image shows: a modality, or class indices.
+ImageContent: TypeAlias = Modality | Literal['labels']
+
+ENCODINGS: dict[ImageContent, tuple[str, ...]] = {
     LABELS: ('mono8', '8UC1', 'mono16', '16UC1'),
     Modality.RGB: tuple(COLOUR_ENCODINGS),
     Modality.DEPTH: ('16UC1', 'mono16', '32FC1'),
@@ -74,13 +80,13 @@ _FILE_MARKERS = {b'\xff\xd8': b'\xff\xd9', b'\x89P': b'IEND'}
 _COMPRESSED_DEPTH_HEADER = struct.Struct('<iff')
 
 
-def decode_image(modality: Modality | str, *, encoding: str, height: int, width: int, step: int, is_bigendian: bool,
-                 data: Any) -> tuple[np.ndarray, str]:
+def decode_image(content: ImageContent, *, encoding: str, height: int, width: int, step: int, is_bigendian: bool,
+                 data: Buffer) -> tuple[np.ndarray, str]:
     """Turn the fields of a sensor_msgs/Image into pixels.
 
     Args:
-        modality: what the image shows; `LABELS` for a label image.
-        encoding: a sensor_msgs encoding; which ones are read depends on the modality, see `ENCODINGS`.
+        content: what the image shows.
+        encoding: a sensor_msgs encoding; which ones are read depends on the content, see `ENCODINGS`.
         height: pixels.
         width: pixels.
         step: bytes from one row to the next, padding included.
@@ -94,16 +100,16 @@ def decode_image(modality: Modality | str, *, encoding: str, height: int, width:
     Raises:
         ImageError: another encoding, a size of zero, a step that is too small, or too few bytes.
     """
-    layout, name = _layout(modality, encoding)
+    layout, name = _layout(content, encoding)
     itemsize = np.dtype(layout.dtype).itemsize
     row = width * layout.channels * itemsize
     if height <= 0 or width <= 0:
-        raise ImageError(f'{modality} image is {height}x{width}; both sides must be positive')
+        raise ImageError(f'{content} image is {height}x{width}; both sides must be positive')
     if step < row:
-        raise ImageError(f'{modality} image has step {step}, but {width} pixels of {encoding} take {row} bytes')
-    buffer = np.frombuffer(data, np.uint8)
+        raise ImageError(f'{content} image has step {step}, but {width} pixels of {encoding} take {row} bytes')
+    buffer = np.frombuffer(memoryview(data), np.uint8)
     if buffer.size < (needed := step * (height - 1) + row):
-        raise ImageError(f'{modality} image has {buffer.size} bytes of data; {height}x{width} {encoding} with step '
+        raise ImageError(f'{content} image has {buffer.size} bytes of data; {height}x{width} {encoding} with step '
                          f'{step} needs {needed}')
     shape = (height, width, layout.channels) if layout.channels > 1 else (height, width)
     strides = (step, layout.channels * itemsize, itemsize)[:len(shape)]
@@ -111,17 +117,17 @@ def decode_image(modality: Modality | str, *, encoding: str, height: int, width:
     pixels = np.ndarray(shape, dtype, buffer, strides=strides)
     if not dtype.isnative or not pixels.flags.aligned:
         pixels = pixels.astype(layout.dtype)
-    if modality is Modality.RGB and layout.to_rgb is not None:
+    if content is Modality.RGB and layout.to_rgb is not None:
         pixels = _to_rgb(pixels, layout.to_rgb, encoding)
     pixels.flags.writeable = False
     return pixels, name
 
 
-def decode_compressed_image(modality: Modality | str, *, format: str, data: Any) -> tuple[np.ndarray, str]:
+def decode_compressed_image(content: ImageContent, *, format: str, data: Buffer) -> tuple[np.ndarray, str]:
     """Turn the fields of a sensor_msgs/CompressedImage into pixels: JPEG, PNG, TIFF, compressedDepth.
 
     Args:
-        modality: as for `decode_image`.
+        content: as for `decode_image`.
         format: as image_transport writes it, `jpeg` or `bgr8; jpeg compressed bgr8` or `16UC1; compressedDepth png`.
         data: anything with a buffer.
 
@@ -129,44 +135,44 @@ def decode_compressed_image(modality: Modality | str, *, format: str, data: Any)
         As `decode_image`.
 
     Raises:
-        ImageError: the data cannot be decoded, or decodes to what the modality cannot be.
+        ImageError: the data cannot be decoded, or decodes to what the content cannot be.
     """
-    buffer = np.frombuffer(data, np.uint8)
+    buffer = np.frombuffer(memoryview(data), np.uint8)
     parameters = None
     if 'compresseddepth' in format.lower():
         if 'rvl' in format.lower():
-            raise ImageError(f'{modality} image has format {format!r}; RVL is not supported, set the publisher to png')
+            raise ImageError(f'{content} image has format {format!r}; RVL is not supported, set the publisher to png')
         if buffer.size <= _COMPRESSED_DEPTH_HEADER.size:
-            raise ImageError(f'{modality} image has {buffer.size} bytes; a compressedDepth header alone takes 12')
-        parameters = _COMPRESSED_DEPTH_HEADER.unpack_from(buffer)[1:]
+            raise ImageError(f'{content} image has {buffer.size} bytes; a compressedDepth header alone takes 12')
+        parameters = _COMPRESSED_DEPTH_HEADER.unpack_from(data)[1:]
         buffer = buffer[_COMPRESSED_DEPTH_HEADER.size:]
-    pixels = _decode_file(buffer, f'{modality} image of format {format!r}')
-    if modality is Modality.RGB:
+    pixels = _decode_file(buffer, f'{content} image of format {format!r}')
+    if content is Modality.RGB:
         return _decoded_colours(pixels, format), 'rgb8'
     if pixels.ndim == 3:
-        raise ImageError(f'{modality} image of format {format!r} has {pixels.shape[2]} channels; expected one')
+        raise ImageError(f'{content} image of format {format!r} has {pixels.shape[2]} channels; expected one')
     if parameters is not None and format.startswith('32FC1') and pixels.dtype == np.uint16:
         return _metres_of_inverse_depth(pixels, *parameters), '32FC1'
     names = {'uint8': 'mono8', 'uint16': '16UC1', 'float32': '32FC1'}
     name = names.get(pixels.dtype.name)
-    if name not in ENCODINGS[modality]:
-        raise ImageError(f'{modality} image of format {format!r} decodes to {pixels.dtype}; expected one of '
-                         f'{list(ENCODINGS[modality])}')
+    if name not in ENCODINGS[content]:
+        raise ImageError(f'{content} image of format {format!r} decodes to {pixels.dtype}; expected one of '
+                         f'{list(ENCODINGS[content])}')
     stated = format.split(';')[0].strip()
     return pixels, 'mono16' if stated == 'mono16' and name == '16UC1' else name
 
 
-def stamped_image(modality: Modality | str, decoded: tuple[np.ndarray, str], *, stamp_ns: int, received_ns: int,
+def stamped_image(modality: Modality, decoded: tuple[np.ndarray, str], *, stamp_ns: int, received_ns: int,
                   frame_id: str) -> StampedImage:
     """Put the pixels of `decode_image` or `decode_compressed_image` under their header."""
     pixels, encoding = decoded
     return StampedImage(modality, stamp_ns, received_ns, pixels, encoding, frame_id)
 
 
-def _layout(modality: Modality | str, encoding: str) -> tuple[Layout, str]:
-    if encoding not in ENCODINGS[modality]:
-        raise ImageError(f'{modality} image has encoding {encoding!r}; expected one of {list(ENCODINGS[modality])}')
-    if modality is Modality.RGB:
+def _layout(content: ImageContent, encoding: str) -> tuple[Layout, str]:
+    if encoding not in ENCODINGS[content]:
+        raise ImageError(f'{content} image has encoding {encoding!r}; expected one of {list(ENCODINGS[content])}')
+    if content is Modality.RGB:
         return COLOUR_ENCODINGS[encoding], 'rgb8'
     name, layout = SINGLE_CHANNEL_ENCODINGS[encoding]
     return layout, name

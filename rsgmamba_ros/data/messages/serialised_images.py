@@ -10,9 +10,8 @@ import struct
 
 import numpy as np
 
-from rsgmamba_ros.data.messages.images import decode_compressed_image, decode_image
+from rsgmamba_ros.data.messages.images import decode_compressed_image, decode_image, ImageContent
 from rsgmamba_ros.vocabulary.errors import ImageError
-from rsgmamba_ros.vocabulary.images import Modality
 
 IMAGE_TYPE = 'sensor_msgs/msg/Image'
 COMPRESSED_IMAGE_TYPE = 'sensor_msgs/msg/CompressedImage'
@@ -47,11 +46,11 @@ class ImageMessage:
     is_bigendian: bool
     data: memoryview
 
-    def decode(self, modality: Modality | str) -> tuple[np.ndarray, str]:
+    def decode(self, content: ImageContent) -> tuple[np.ndarray, str]:
         """Pixels and their encoding; see `decode_image` for arguments, result and errors."""
         if self.compressed:
-            return decode_compressed_image(modality, format=self.encoding, data=self.data)
-        return decode_image(modality, encoding=self.encoding, height=self.height, width=self.width, step=self.step,
+            return decode_compressed_image(content, format=self.encoding, data=self.data)
+        return decode_image(content, encoding=self.encoding, height=self.height, width=self.width, step=self.step,
                             is_bigendian=self.is_bigendian, data=self.data)
 
 

@@ -10,6 +10,7 @@ from typing import Any, TYPE_CHECKING
 import numpy as np
 
 from rsgmamba_ros.data.bags.reader import BagReader
+from rsgmamba_ros.data.messages.images import ImageContent
 from rsgmamba_ros.replay import provenance
 from rsgmamba_ros.replay.observers.episodes import find_episodes
 from rsgmamba_ros.replay.observers.timeline import Timeline
@@ -43,7 +44,7 @@ class Sources:
 
     mode: str
     bag: BagReader
-    topics: Mapping[str, Modality | str]
+    topics: Mapping[str, ImageContent]
     modalities: tuple[Modality, ...]
     checkpoint: Path | None = None
     labels: LabelSpace | None = None

@@ -25,7 +25,7 @@ from sensor_msgs.msg import Image
 
 from rsgmamba_ros.data.bags.reader import BagReader
 from rsgmamba_ros.data.bags.topics import find_topics
-from rsgmamba_ros.data.messages.images import decode_image, LABELS
+from rsgmamba_ros.data.messages.images import decode_image, ImageContent, LABELS
 from rsgmamba_ros.msg import ModalityReliability as ModalityReliabilityMessage
 from rsgmamba_ros.msg import Reliability
 from rsgmamba_ros.network.checkpoint import load_checkpoint
@@ -139,8 +139,9 @@ def _evaluation(values: dict[str, Any], bag: BagReader) -> OnlineEvaluation:
         raise ConfigError('the parameter out is empty; name a folder for the results')
     path = checkpoint_path(values['checkpoint'], Modality(values['modality']))
     checkpoint = load_checkpoint(path)
-    named = {Modality.RGB: values['rgb_topic'], checkpoint.auxiliary: values['auxiliary_topic'],
-             LABELS: values['labels_topic']}
+    named: dict[ImageContent, str | None] = {
+        Modality.RGB: values['rgb_topic'], checkpoint.auxiliary: values['auxiliary_topic'],
+        LABELS: values['labels_topic']}
     topics = find_topics(bag, auxiliary=checkpoint.auxiliary, named=named)
     prepare_folder(Path(values['out']), overwrite=values['overwrite'])
     modalities = tuple(m for m in (Modality.RGB, checkpoint.auxiliary) if m in topics.values())

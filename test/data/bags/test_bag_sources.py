@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from rsgmamba_ros.data.bags.reader import BagReader
+from rsgmamba_ros.data.bags.reader import BagReader, RecordedLabelMap
 from rsgmamba_ros.data.bags.sources import file_shots, find_image_files, Shot, START_NS, synthetic_shots, write_shots
 from rsgmamba_ros.data.bags.topics import find_topics
 from rsgmamba_ros.data.messages.images import LABELS
@@ -16,11 +16,14 @@ SHARED = Path(__file__).parents[4] / 'shared' / 'data'
 
 
 def read(path, auxiliary):
-    """Images by modality."""
+    """Decoded images by modality, and label maps as they are recorded."""
     images = {}
     with BagReader(path) as bag:
-        for image in bag.images(find_topics(bag, auxiliary=auxiliary, named={})):
-            images.setdefault(image.modality, []).append(image.decode())
+        for image in bag.images_and_label_maps(find_topics(bag, auxiliary=auxiliary, named={})):
+            if isinstance(image, RecordedLabelMap):
+                images.setdefault(LABELS, []).append(image)
+            else:
+                images.setdefault(image.modality, []).append(image.decode())
     return images
 
 
@@ -35,7 +38,7 @@ def test_a_synthetic_bag_holds_its_scenes(tmp_path, auxiliary, compressed):
         rgb, other, labels = (images[modality][index] for modality in (RGB, auxiliary, LABELS))
         assert np.abs(rgb.pixels.astype(int) - shot.rgb).mean() < (8 if compressed else 1e-9)
         np.testing.assert_array_equal(other.pixels, shot.auxiliary)
-        np.testing.assert_array_equal(labels.pixels, shot.label_map)
+        np.testing.assert_array_equal(labels.decode(), shot.label_map)
         assert other.encoding == shot.encoding
         assert rgb.stamp_ns == labels.stamp_ns == START_NS + index * 100_000_000
         assert 0 < other.stamp_ns - rgb.stamp_ns < 5_000_000

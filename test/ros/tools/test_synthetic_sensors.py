@@ -45,12 +45,12 @@ def bag(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def images(bag):
-    """Images by modality, each with its time of capture in seconds after the first."""
-    topics = {'/rgb/image': Modality.RGB, '/depth/image': Modality.DEPTH, '/ground_truth': LABELS}
-    found = {kind: [] for kind in topics.values()}
+    """Images and recorded label maps by content, each with its time of capture in seconds after the first."""
+    found = {Modality.RGB: [], Modality.DEPTH: []}
     with BagReader(bag) as reader:
-        for image in reader.images(topics):
+        for image in reader.images({'/rgb/image': Modality.RGB, '/depth/image': Modality.DEPTH}):
             found[image.modality].append(image.decode())
+        found[LABELS] = list(reader.label_maps('/ground_truth'))
     start_ns = min(image.stamp_ns for image in found[LABELS])
     return {kind: [((image.stamp_ns - start_ns) * 1e-9, image) for image in of_kind] for kind, of_kind in found.items()}
 
@@ -70,8 +70,8 @@ def test_images_are_those_of_the_seed(images):
     for kind, name in ((Modality.RGB, 'rgb'), (Modality.DEPTH, 'encoded_auxiliary'), (LABELS, 'label_map')):
         time_s, image = images[kind][0]
         expected = getattr(generator.render(round(time_s * RATE_HZ) / RATE_HZ), name)
-        np.testing.assert_array_equal(image.pixels, expected)
-        assert image.frame_id == 'camera_optical_frame'
+        np.testing.assert_array_equal(image.decode() if kind == LABELS else image.pixels, expected)
+        assert (image.message if kind == LABELS else image).frame_id == 'camera_optical_frame'
 
 
 def test_a_missing_camera_is_silent_for_its_time(images):

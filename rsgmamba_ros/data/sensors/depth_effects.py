@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from statistics import NormalDist
 
 import cv2
 import numpy as np
@@ -19,6 +20,9 @@ _EDGE = 0.06
 _FOCAL_SHARE = 0.9
 #: Noise and slopes of less than this throw no shadow.
 _SHADOW_TOLERANCE_PX = 0.75
+_FRAME = 0.02
+#: Relative error of distances from a wrong match; own.
+_MISMATCH = 0.2
 #: How much of the propensity to lose a surface is decided by chance; own.
 _CHANCE = 0.3
 
@@ -95,7 +99,7 @@ def unmeasured(rgb: np.ndarray, depth: np.ndarray, losses: Losses, rng: np.rando
     height, width = depth.shape
     # At half the size: patches are larger than a pixel, and it takes a quarter of the time.
     half = (max(1, width // 2), max(1, height // 2))
-    small = cv2.resize(rgb, half, interpolation=cv2.INTER_AREA)
+    small = _without_frame(cv2.resize(rgb, half, interpolation=cv2.INTER_AREA))
     brightness = cv2.transform(small, np.array([losses.response], np.float32)).astype(np.float32) / 255
     z = cv2.resize(depth, half, interpolation=cv2.INTER_NEAREST)
     patch_px = losses.patch_px * width / 640 / 2
@@ -116,6 +120,15 @@ def unmeasured(rgb: np.ndarray, depth: np.ndarray, losses: Losses, rng: np.rando
         score = score + np.float32(_CHANCE * losses.speckle) * normal(score.shape, rng)
     lost: np.ndarray = score > 1
     return lost
+
+
+def _without_frame(rgb: np.ndarray) -> np.ndarray:
+    """The outermost 2 % of the image replaced by what is inside: NYU Depth V2 has a white frame there, no surface."""
+    across = round(_FRAME * rgb.shape[1])
+    inner = rgb[across:rgb.shape[0] - across, across:rgb.shape[1] - across]
+    if across == 0 or inner.size == 0:
+        return rgb
+    return cv2.copyMakeBorder(inner, across, across, across, across, cv2.BORDER_REPLICATE)
 
 
 def _shine(rgb: np.ndarray) -> np.ndarray:
@@ -175,14 +188,17 @@ def at_edges(depth: np.ndarray, edges: Edges, rng: np.random.Generator) -> tuple
     """Flying pixels and lost pixels at jumps of depth: the depth, and the lost pixels, (H, W) bool."""
     kernel = np.ones((3, 3), np.uint8)
     near, far = cv2.erode(depth, kernel), cv2.dilate(depth, kernel)
-    jump = far - near
-    is_edge = jump > near * np.float32(_EDGE)
-    draw = uniform(depth.shape, rng)
-    lost = is_edge & (draw < np.float32(edges.loss))
-    # The upper end of the same draw decides who flies, and its distance from the limit how far.
+    # Few pixels are at an edge: what follows is done for those alone.
+    at = np.nonzero(far - near > near * np.float32(_EDGE))
+    draw = rng.random(at[0].size, dtype=np.float32)
+    lost = np.zeros(depth.shape, bool)
+    lost[at] = draw < edges.loss
     if edges.flying:
+        # The upper end of the same draw decides which pixels fly, and its distance from the limit how far.
         level = (draw - np.float32(1 - edges.flying)) / np.float32(edges.flying)
-        depth = np.where(is_edge & (level > 0), near + level * jump, depth)
+        between = near[at] + level * (far[at] - near[at])
+        depth = depth.copy()
+        depth[at] = np.where(level > 0, between, depth[at])
     return depth, lost
 
 
@@ -192,6 +208,16 @@ def noisy(depth: np.ndarray, noise: DepthNoise, grain_px: float, rng: np.random.
     sigma = np.float32(noise.constant_m) + np.float32(noise.quadratic) * (depth - np.float32(noise.start_m)) ** 2
     measured: np.ndarray = np.maximum(depth + values * sigma, np.float32(_SMALLEST_M))
     return measured
+
+
+def mismatched(depth: np.ndarray, lost: np.ndarray, share: float, patch_px: float,
+               rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Some of the patches that a stereo camera cannot match get a wrong distance: the depth, and what is still lost."""
+    # The share of a normal distribution above the limit.
+    is_wrong = lost & (_grain(depth.shape, patch_px, rng) > np.float32(NormalDist().inv_cdf(1 - share)))
+    factor = 1 + np.float32(_MISMATCH) * _grain(depth.shape, patch_px, rng)
+    wrong = np.maximum(depth * factor, np.float32(_SMALLEST_M))
+    return np.where(is_wrong, wrong, depth), lost & ~is_wrong
 
 
 def in_steps_of_disparity(depth: np.ndarray, focal_baseline: float, step_px: float) -> np.ndarray:

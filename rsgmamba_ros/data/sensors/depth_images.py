@@ -53,17 +53,20 @@ def _measured(sensor: DepthSensor, rgb: np.ndarray, z: np.ndarray, invalid: np.n
     """Values and holes in the view of the depth camera."""
     scale = _pixels(z)
     pair = sensor.triangulation
-    lost = invalid | (z < sensor.min_m)
+    lost = invalid.copy()
+    values, losses = z, sensor.losses
+    if losses.reach_m or losses.shiny or losses.plain or losses.grazing or losses.anywhere:
+        unmeasured = effects.unmeasured(rgb, z, losses, rng)
+        if losses.mismatched:
+            values, unmeasured = effects.mismatched(z, unmeasured, losses.mismatched, losses.patch_px * scale, rng)
+        lost |= unmeasured
+    lost |= z < sensor.min_m
     if pair.shadow:
         lost |= effects.hidden(z, pair.focal_baseline * scale)
     if pair.left_band:
         lost |= effects.outside(z, pair.focal_baseline * scale)
-    losses = sensor.losses
-    if losses.reach_m or losses.shiny or losses.plain or losses.grazing or losses.anywhere:
-        lost |= effects.unmeasured(rgb, z, losses, rng)
-    values = z
     if sensor.edges.flying or sensor.edges.loss:
-        values, lost_at_edges = effects.at_edges(z, sensor.edges, rng)
+        values, lost_at_edges = effects.at_edges(values, sensor.edges, rng)
         lost |= lost_at_edges
     if sensor.noise.constant_m or sensor.noise.quadratic:
         values = effects.noisy(values, sensor.noise, sensor.noise.grain_px * scale, rng)

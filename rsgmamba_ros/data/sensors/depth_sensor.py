@@ -62,6 +62,7 @@ class Losses:
         plain: propensity to lose surfaces without texture.
         grazing: propensity to lose surfaces seen at a grazing angle.
         anywhere: propensity to lose any surface.
+        mismatched: share of the lost surfaces that get a wrong distance instead, 0..0.5.
         response: weights of R, G and B in the brightness that the depth camera sees.
         patch_px: size of the patches in which pixels are lost.
         speckle: 0 for smooth patches, 1 for single pixels.
@@ -72,6 +73,7 @@ class Losses:
     plain: float = 0.0
     grazing: float = 0.0
     anywhere: float = 0.0
+    mismatched: float = 0.0
     response: tuple[float, float, float] = (0.3, 0.6, 0.1)
     patch_px: float = 30.0
     speckle: float = 0.0

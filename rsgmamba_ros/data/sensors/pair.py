@@ -65,7 +65,8 @@ def draw_sensor_pair(auxiliary: Modality, rng: np.random.Generator, *, kind: str
         return SensorPair(colour, draw_thermal_sensor(rng, low=thermal_range[0], high=thermal_range[1]))
     depth = draw_depth_sensor(rng, kind=kind)
     # The camera that took the images keeps its distances, too.
-    return SensorPair(colour, depth, View() if depth.as_recorded else draw_view(rng, min_m=depth.min_m))
+    view = View() if depth.as_recorded else draw_view(rng, min_m=depth.min_m, max_m=depth.max_m)
+    return SensorPair(colour, depth, view)
 
 
 def _check(rgb: np.ndarray, auxiliary_image: np.ndarray) -> None:

@@ -142,9 +142,8 @@ def _gained(sensor: ThermalSensor, unit: np.ndarray) -> np.ndarray:
     elif kind is not GainControl.AS_RECORDED:
         result = _stretched(unit, sensor.tail_percent)
     if kind is GainControl.LOCAL:
-        counts = (result * np.float32(65535)).astype(np.uint16)
-        equal = cv2.createCLAHE(clipLimit=3.0, tileGridSize=(4, 4)).apply(counts)
-        result = equal.astype(np.float32) * np.float32(1 / 65535)
+        equal = cv2.createCLAHE(clipLimit=2.5, tileGridSize=(4, 4)).apply((result * 255).astype(np.uint8))
+        result = equal.astype(np.float32) * np.float32(1 / 255)
     if kind is GainControl.EQUALISED:
         levels = np.linspace(0, 1, 257)
         counted = np.bincount((result * 255.99).astype(np.uint8).ravel(), minlength=256)

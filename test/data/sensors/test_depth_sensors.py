@@ -180,6 +180,21 @@ def test_plain_surfaces_are_lost_and_textured_ones_are_not():
     assert hole[:, :70].mean() > 0.6 and hole[:, 90:].mean() < 0.02
 
 
+def test_some_patches_without_a_match_get_a_wrong_distance():
+    losses = Losses(reach_m=2.0)
+    black = np.zeros_like(GREY)
+    assert np.isnan(apply_depth(DepthSensor(losses=losses), black, wall(2.0), rng=generator())).mean() > 0.9
+    result = apply_depth(DepthSensor(losses=replace(losses, mismatched=0.3)), black, wall(2.0), rng=generator())
+    assert 0.15 < np.isfinite(result).mean() < 0.45 and 0.2 < np.nanstd(result) < 0.6
+
+
+def test_a_white_frame_around_the_image_is_no_surface():
+    rgb = GREY.copy()
+    rgb[:2] = rgb[-2:] = rgb[:, :2] = rgb[:, -2:] = 255
+    result = apply_depth(DepthSensor(losses=Losses(shiny=1.5)), rgb, wall(2.0), rng=generator())
+    assert np.isnan(result).mean() < 0.01
+
+
 def test_dark_surfaces_are_lost_nearer_than_bright_ones():
     sensor = DepthSensor(losses=Losses(reach_m=8.0))
     def share(value, z):

@@ -62,10 +62,11 @@ def test_the_camera_as_recorded_keeps_its_distances():
                for seed in range(10))
 
 
-def test_views_lie_in_their_range_and_spare_cameras_that_cannot_measure_near():
+def test_views_lie_in_their_range_and_do_not_leave_that_of_the_camera():
     scales = [draw_view(generator(seed)).depth_scale for seed in range(300)]
     assert 0.35 <= min(scales) < 0.4 and 1.5 < max(scales) <= 1.6 and 0.3 < np.mean(np.array(scales) == 1) < 0.5
-    assert min(draw_view(generator(seed), min_m=0.6).depth_scale for seed in range(300)) >= 0.5
+    limited = [draw_view(generator(seed), min_m=0.6, max_m=4.8).depth_scale for seed in range(300)]
+    assert min(limited) >= 0.5 and max(limited) <= 1.2
 
 
 def test_thermal_cameras_stay_in_the_range_of_the_dataset():

@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 
 from rsgmamba_ros.data.sensors import depth_effects as effects
-from rsgmamba_ros.data.sensors.depth_sensor import DepthSensor
+from rsgmamba_ros.data.sensors.depth_sensor import DepthSensor, FieldOfView
 
 _REFERENCE_WIDTH_PX = 640
 
@@ -15,23 +15,25 @@ def apply_depth(sensor: DepthSensor, rgb: np.ndarray, depth: np.ndarray, *, rng:
 
     Args:
         rgb: the scene, (H, W, 3) uint8; it says which surfaces are dark, shiny or plain.
-        depth: of the same view, (H, W) float32 metres, NaN where there is no measurement: there the camera has none.
+        depth: of the same view, (H, W) float32 metres, NaN where there is no measurement: there the camera has none;
+            so it is with what is not positive or infinite.
         rng: what differs between images of one camera: noise, and which patches are lost.
 
     Returns:
         (H, W) float32 metres, NaN where the camera has no measurement; a new array.
     """
-    invalid = ~(depth > 0)
+    invalid = ~((depth > 0) & (depth < np.inf))
     if sensor.as_recorded or invalid.all():
         return depth.copy()
-    lost = invalid.any()
-    z = np.where(invalid, np.float32(np.max(depth, where=~invalid, initial=0)), depth) if lost else depth
+    # Where nothing was recorded the effects see a far wall; what they make of it is removed with `invalid`.
+    z = np.where(invalid, np.float32(np.max(depth, where=~invalid, initial=0)), depth) if invalid.any() else depth
     z = _seen(sensor, effects.without_comb(z, rng), rng)
     measured = _measured(sensor, rgb, z, invalid, rng)
     measured = _registered(sensor, measured, z, rng)
     measured = _resampled(sensor, measured)
-    measured[~effects.field_of_view(depth.shape, sensor.field_of_view, sensor.field_size,
-                                    sensor.registration.margins)] = np.nan
+    margins = sensor.registration.margins
+    if sensor.field_of_view is not FieldOfView.FULL or any(margins):
+        measured[~effects.field_of_view(depth.shape, sensor.field_of_view, sensor.field_size, margins)] = np.nan
     if sensor.filled:
         measured = effects.filled(measured)
     if sensor.step_m:

@@ -106,6 +106,16 @@ def test_where_nothing_was_recorded_no_camera_measures(kind):
         assert np.isnan(result[36:54, 48:72]).mean() > 0.95  # the outline is displaced by a few pixels
 
 
+@pytest.mark.parametrize('kind', [kind for kind in KINDS if kind not in ('as_recorded', 'in_painted')])
+@pytest.mark.parametrize('value', [np.inf, -np.inf, 0.0, -1.0])
+def test_distances_that_are_none_are_holes(kind, value):
+    depth = wall(2.0)
+    depth[50:70, 70:90] = value
+    sensor = replace(draw_depth_sensor(generator(1), kind=kind), registration=Registration(), edges=Edges())
+    result = apply_depth(sensor, GREY, depth, rng=generator())
+    assert np.isnan(result[51:69, 71:89]).all() and (result[np.isfinite(result)] < 3).all()
+
+
 def test_a_camera_without_effects_and_one_as_recorded_change_nothing(scenes):
     rgb, depth = scenes[0]
     for sensor in (DepthSensor(), draw_depth_sensor(generator(), kind='as_recorded')):

@@ -1,7 +1,8 @@
-"""Play a bag to the node and judge it: `ros2 launch rsgmamba_ros replay.launch.py bag:=recording out:=results`.
+"""Play a bag to the node and score it: `ros2 launch rsgmamba_ros replay.launch.py bag:=recording out:=results`.
 
-Player, segmentation node and evaluator run as processes of their own, over DDS, on the bag's time. The results are
-those of `rsgmamba replay`, which is the authority on labels; this one shows QoS, headers, latency and drops.
+Player, segmentation node and evaluator run in separate processes over DDS, with the time of the bag. They write the
+same files as `rsgmamba replay`. Use this launch file to measure QoS, headers, latency and drops; use `rsgmamba replay`
+for reproducible labels.
 """
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, EmitEvent, OpaqueFunction, RegisterEventHandler
@@ -21,18 +22,18 @@ from rsgmamba_ros.vocabulary.images import Modality
 ARGUMENTS = {
     'bag': (None, 'folder or file of the bag'),
     'out': (None, 'folder for the results'),
-    'checkpoint': ('', 'network: a file, or the name of a shipped one; empty for the shipped one of the modality'),
-    'modality': ('depth', 'what is segmented together with RGB'),
-    'rgb_topic': ('', 'colour images of the bag; found by type if empty'),
-    'auxiliary_topic': ('', 'depth or thermal images of the bag; found by type if empty'),
-    'labels_topic': ('', 'ground truth of the bag; found by name if empty, none to go without'),
-    'rate': ('1.0', 'bag seconds per second'),
-    'start_offset_s': ('0.0', 'begin so long after the start of the bag, seconds'),
-    'input_qos': ('sensor_data', 'sensor_data (best effort, as cameras are) or reliable (no image is lost on the way)'),
+    'checkpoint': ('', 'checkpoint file, or name of a shipped network; empty for the shipped default of the modality'),
+    'modality': ('depth', 'auxiliary modality beside RGB'),
+    'rgb_topic': ('', 'topic of the colour images; found by type if empty'),
+    'auxiliary_topic': ('', 'topic of the depth or thermal images; found by type if empty'),
+    'labels_topic': ('', 'topic of the ground truth; found by name if empty; none for no ground truth'),
+    'rate': ('1.0', 'playback speed: bag seconds per second'),
+    'start_offset_s': ('0.0', 'start this long after the beginning of the bag, seconds'),
+    'input_qos': ('sensor_data', 'sensor_data (best effort, as cameras publish) or reliable (loses no image)'),
     'queue_size': ('1', 'bundles that may wait while the network is busy'),
     'device': ('auto', 'torch device'),
-    'overwrite': ('false', 'replace results that are there'),
-    'log_level': ('info', 'severity from which the nodes write log lines'),
+    'overwrite': ('false', 'replace existing results'),
+    'log_level': ('info', 'lowest severity of log lines that the nodes write'),
 }
 
 

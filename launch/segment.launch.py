@@ -11,18 +11,19 @@ from launch_ros.substitutions import FindPackageShare
 
 #: Node parameters that have a launch argument of their own; '' leaves the value to the parameter file.
 PARAMETER_ARGUMENTS = {
-    'checkpoint': 'file of the network, or the name of a shipped one',
+    'checkpoint': 'checkpoint file, or name of a shipped network',
     'device': 'torch device: auto, cpu, cuda, cuda:1, ...',
-    'input_qos': 'sensor_data (best effort, matches every publisher) or reliable',
+    'input_qos': 'sensor_data (best effort, works with every publisher) or reliable',
 }
 
-#: Topics: what the node calls them, the launch argument, and what it is.
+#: Topics: name in the node, launch argument, description.
 TOPIC_ARGUMENTS = {
-    'rgb/image': ('rgb_topic', 'colour images; a name ending in /compressed is a CompressedImage'),
-    '{modality}/image': ('auxiliary_topic', 'depth or thermal images; /compressed and /compressedDepth likewise'),
+    'rgb/image': ('rgb_topic', 'colour images; CompressedImage if the name ends in /compressed'),
+    '{modality}/image': ('auxiliary_topic', 'depth or thermal images; CompressedImage if the name ends in /compressed '
+                                            'or /compressedDepth'),
     'segmentation': ('segmentation_topic', 'label map'),
     'segmentation/confidence': ('confidence_topic', 'confidence of each pixel'),
-    'segmentation/overlay': ('overlay_topic', 'labels painted over the image'),
+    'segmentation/overlay': ('overlay_topic', 'label colours over the image'),
     'segmentation/label_info': ('label_info_topic', 'class names'),
     'segmentation/reliability': ('reliability_topic', 'reliability of each modality'),
 }
@@ -32,19 +33,20 @@ def generate_launch_description():
     """Declare the arguments; the node is put together when their values are known."""
     arguments = [
         DeclareLaunchArgument('modality', default_value='depth', choices=['depth', 'thermal'],
-                              description='what is segmented together with RGB'),
+                              description='auxiliary modality beside RGB'),
         DeclareLaunchArgument('params_file', description='YAML file of node parameters', default_value=[
             FindPackageShare('rsgmamba_ros'), '/config/segmentation_', LaunchConfiguration('modality'), '.yaml']),
         DeclareLaunchArgument('namespace', default_value='', description='namespace of the node and its topics'),
         DeclareLaunchArgument('node_name', default_value='segmentation', description='name of the node'),
         DeclareLaunchArgument('use_sim_time', default_value='false', choices=['true', 'false'],
-                              description='take the time from /clock'),
+                              description='use the time from /clock'),
         DeclareLaunchArgument('autostart', default_value='true', choices=['true', 'false'],
-                              description='configure and activate the node; false where a lifecycle manager does'),
+                              description='configure and activate the node; false if a lifecycle manager does so'),
         DeclareLaunchArgument('log_level', default_value='info', choices=['debug', 'info', 'warn', 'error', 'fatal'],
-                              description='severity from which the node writes log lines'),
+                              description='lowest severity of log lines that the node writes'),
     ]
-    arguments += [DeclareLaunchArgument(name, default_value='', description=f"{text}; empty for the parameter file's")
+    arguments += [DeclareLaunchArgument(name, default_value='',
+                                        description=f'{text}; empty for the value in the parameter file')
                   for name, text in PARAMETER_ARGUMENTS.items()]
     arguments += [DeclareLaunchArgument(argument, default_value=topic.format(modality='auxiliary'), description=text)
                   for topic, (argument, text) in TOPIC_ARGUMENTS.items() if argument != 'auxiliary_topic']

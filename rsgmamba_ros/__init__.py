@@ -1,4 +1,4 @@
-"""RSGMamba for ROS 2: multimodal segmentation that goes on, and says so, when a sensor fails."""
+"""RSGMamba for ROS 2: multimodal segmentation that continues when a sensor fails and publishes reliability."""
 import pkgutil
 
 # The generated modules (rsgmamba_ros.msg) are built elsewhere: find them also when this package

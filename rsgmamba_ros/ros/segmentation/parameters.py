@@ -50,55 +50,55 @@ class NodeParameter:
 
 
 _TRANSPORTS = ('auto', 'raw', 'compressed')
-_TRANSPORT = ('sensor_msgs type of the topic: raw (Image), compressed (CompressedImage: JPEG, PNG, compressedDepth), '
-              'auto (compressed if the name of the topic ends in /compressed or /compressedDepth)')
+_TRANSPORT = ('message type of the topic: raw (Image), compressed (CompressedImage), or auto: compressed if the topic '
+              'name ends in /compressed or /compressedDepth')
 
 PARAMETERS: Mapping[str, NodeParameter] = {
-    'autostart': NodeParameter(False, 'configure and activate the node when it starts, without a lifecycle manager'),
-    'checkpoint': NodeParameter('', 'file of the network, or the name of a shipped one; empty for the shipped one of '
+    'autostart': NodeParameter(False, 'configure and activate the node at start, without a lifecycle manager'),
+    'checkpoint': NodeParameter('', 'checkpoint file, or name of a shipped network; empty for the shipped default of '
                                     'the modality'),
-    'modality': NodeParameter('depth', 'what is segmented together with RGB; must be that of the checkpoint',
+    'modality': NodeParameter('depth', "auxiliary modality beside RGB; must equal the checkpoint's",
                               choices=tuple(map(str, AUXILIARY_MODALITIES))),
-    'device': NodeParameter('auto', 'torch device: cpu, cuda, cuda:1, ...; auto takes CUDA if there is one'),
-    'precision': NodeParameter('auto', "arithmetic of the network; auto chooses by the device",
+    'device': NodeParameter('auto', 'torch device: cpu, cuda, cuda:1, ...; auto takes CUDA if available'),
+    'precision': NodeParameter('auto', 'arithmetic of the network; auto depends on the device',
                                choices=('auto', 'float32', 'bfloat16', 'float16')),
-    'threads': NodeParameter(0, "CPU threads that the network computes with; 0 for torch's own choice, and fewer while "
-                                'other programs keep the cores busy', limits=(0, 64)),
-    'queue_size': NodeParameter(1, 'bundles that may wait while the network is busy; the oldest is dropped and '
-                                   'counted', limits=(1, 100)),
-    'input_qos': NodeParameter('sensor_data', 'sensor_data (best effort) matches every publisher; reliable loses no '
-                                              'image, and needs reliable publishers', choices=tuple(INPUT_QOS)),
+    'threads': NodeParameter(0, "CPU threads of the network; 0 for torch's default, reduced while other programs use "
+                                'the cores', limits=(0, 64)),
+    'queue_size': NodeParameter(1, 'number of bundles that may wait while the network is busy; the oldest is dropped '
+                                   'and counted', limits=(1, 100)),
+    'input_qos': NodeParameter('sensor_data', 'sensor_data (best effort) works with every publisher; reliable loses no '
+                                              'image but needs reliable publishers', choices=tuple(INPUT_QOS)),
     'rgb.transport': NodeParameter('auto', _TRANSPORT, choices=_TRANSPORTS),
     'auxiliary.transport': NodeParameter('auto', _TRANSPORT, choices=_TRANSPORTS),
-    'max_skew_s': NodeParameter(0.05, 'images belong together up to this difference of their stamps, seconds',
+    'max_skew_s': NodeParameter(0.05, 'largest stamp difference of two images in one bundle, seconds',
                                 limits=(0.0, 10.0)),
-    'max_wait_s': NodeParameter(0.1, 'a leading image waits at most this long for its partner, seconds',
+    'max_wait_s': NodeParameter(0.1, 'longest time that a leading image waits for its partner, seconds',
                                 limits=(0.0, 10.0)),
-    'max_delay_s': NodeParameter(0.15, 'largest difference of the two deliveries, seconds; stamps further apart are '
-                                       'taken for a fault of a clock', limits=(0.0, 10.0)),
-    'auxiliary_clock_offset_s': NodeParameter(0.0, "known error of the auxiliary camera's stamps, seconds; subtracted "
-                                                   'from them', limits=(-3600.0, 3600.0)),
-    'estimate_clock_offset': NodeParameter(False, 'correct a fault of a clock by what the arrivals say, instead of '
-                                                  'not pairing'),
-    'lead_with_auxiliary': NodeParameter(True, 'go on from the auxiliary images alone while RGB is dead'),
-    'min_signal_quality': NodeParameter(0.1, 'an image of lower quality (frozen, empty, torn) is not used while the '
+    'max_delay_s': NodeParameter(0.15, 'largest difference between the delivery delays of the two cameras, seconds; '
+                                       'a larger stamp difference is a clock fault', limits=(0.0, 10.0)),
+    'auxiliary_clock_offset_s': NodeParameter(0.0, 'known clock error of the auxiliary camera, seconds; subtracted '
+                                                   'from its stamps', limits=(-3600.0, 3600.0)),
+    'estimate_clock_offset': NodeParameter(False, 'estimate the clock offset from arrival times and correct it; '
+                                                  'otherwise images with a clock fault are not paired'),
+    'lead_with_auxiliary': NodeParameter(True, 'continue with the auxiliary images alone while RGB is missing'),
+    'min_signal_quality': NodeParameter(0.1, 'an image below this quality (frozen, empty, torn) is left out if the '
                                              'other one is usable', limits=(0.0, 1.0), at_run_time=True),
-    'restore': NodeParameter(False, 'mend images of low learned reliability before labelling them; better labels when '
-                                    'a sensor fails, but the network then runs up to six times for a bundle',
+    'restore': NodeParameter(False, 'repair images of low learned reliability before they are segmented; better labels '
+                                    'when a sensor fails, but the network runs up to six times for a bundle',
                              at_run_time=True),
-    'late_fusion': NodeParameter(True, 'what each image of a pair shows alone counts as well, by its reliability, '
-                                       'where the network was made for that; better labels in 1.6 times the time'),
-    'output_height': NodeParameter(0, "height of label map and confidence, pixels; 0 for the leading image's",
-                                   limits=(0, 8192)),
-    'output_width': NodeParameter(0, "width of label map and confidence, pixels; 0 for the leading image's",
+    'late_fusion': NodeParameter(True, 'also segment each image alone and average the predictions, weighted by '
+                                       'reliability, if the network supports it; better labels in 1.6 times the time'),
+    'output_height': NodeParameter(0, 'height of label map and confidence, pixels; 0 for the height of the leading '
+                                      'image', limits=(0, 8192)),
+    'output_width': NodeParameter(0, 'width of label map and confidence, pixels; 0 for the width of the leading image',
                                   limits=(0, 8192)),
-    'min_confidence': NodeParameter(0.0, 'pixels of lower confidence are published as unlabelled_value; 0 for none',
+    'min_confidence': NodeParameter(0.0, 'pixels below this confidence are published as unlabelled_value; 0 keeps all',
                                     limits=(0.0, 1.0), at_run_time=True),
-    'unlabelled_value': NodeParameter(255, 'value of unlabelled pixels in /segmentation', limits=(0, 255),
+    'unlabelled_value': NodeParameter(255, 'value of unlabelled pixels in the label map', limits=(0, 255),
                                       at_run_time=True),
-    'thermal_scale': NodeParameter(math.nan, "temperature = pixel * scale + offset; NaN for the checkpoint's"),
-    'thermal_offset': NodeParameter(math.nan, "temperature = pixel * scale + offset; NaN for the checkpoint's"),
-    'overlay_alpha': NodeParameter(0.5, "weight of the classes' colours in the overlay", limits=(0.0, 1.0),
+    'thermal_scale': NodeParameter(math.nan, "temperature = pixel * scale + offset; NaN for the checkpoint's value"),
+    'thermal_offset': NodeParameter(math.nan, "temperature = pixel * scale + offset; NaN for the checkpoint's value"),
+    'overlay_alpha': NodeParameter(0.5, 'opacity of the class colours in the overlay', limits=(0.0, 1.0),
                                    at_run_time=True),
     'diagnostics_period_s': NodeParameter(1.0, 'time between two messages on /diagnostics, seconds',
                                           limits=(0.1, 60.0)),

@@ -1,7 +1,7 @@
 """Write the table of the node's parameters into docs/parameters.md: `python docs/update_parameters.py`."""
 from pathlib import Path
 
-from rsgmamba_ros.ros.segmentation.parameters import NodeParameter, PARAMETERS
+from rsgmamba_ros.pipeline.node_settings import NodeParameter, PARAMETERS
 
 PAGE = Path(__file__).with_name('parameters.md')
 BEGIN = '<!-- begin: docs/update_parameters.py -->\n'

@@ -14,7 +14,8 @@ from rsgmamba_ros.evaluation.report import draw_panels, draw_pictures, markdown,
 from rsgmamba_ros.evaluation.scoring import check_fit, score_conditions, summarise
 from rsgmamba_ros.network.shipped import checkpoint_path
 from rsgmamba_ros.ops.cpu.threads import use_threads
-from rsgmamba_ros.pipeline.segmenter import Segmenter, SegmenterConfig
+from rsgmamba_ros.pipeline.segmenter import Segmenter
+from rsgmamba_ros.pipeline.segmenter_config import SegmenterConfig
 from rsgmamba_ros.vocabulary.images import Modality
 
 

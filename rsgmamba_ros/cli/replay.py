@@ -4,7 +4,6 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 import signal
 import sys
@@ -15,7 +14,8 @@ from tqdm import tqdm
 from rsgmamba_ros.data.bags.reader import BagReader
 from rsgmamba_ros.data.messages.images import ImageContent, LABELS
 from rsgmamba_ros.network.shipped import checkpoint_path
-from rsgmamba_ros.replay.config import load_replay_config, ReplayConfig
+from rsgmamba_ros.pipeline.node_settings import NodeSettings, PARAMETERS, parse_settings
+from rsgmamba_ros.replay.config import load_settings
 from rsgmamba_ros.replay.session import ReplayOptions, ReplaySession
 from rsgmamba_ros.vocabulary.images import AUXILIARY_MODALITIES, Modality
 
@@ -28,8 +28,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     what.add_argument('--sync-only', action='store_true', help='no network: what the synchroniser does, at disk speed')
     parser.add_argument('--out', type=Path, required=True, help='folder for the results')
     parser.add_argument('--overwrite', action='store_true', help='replace results that are there')
-    parser.add_argument('--auxiliary', choices=[str(m) for m in AUXILIARY_MODALITIES], default='depth',
-                        help="modality beside RGB for --sync-only (default: %(default)s); else it is the checkpoint's")
+    parser.add_argument('--auxiliary', choices=[str(m) for m in AUXILIARY_MODALITIES],
+                        help="modality beside RGB for --sync-only; else it is the checkpoint's")
     truth = parser.add_mutually_exclusive_group()
     for name, where in (('rgb', parser), ('aux', parser), ('labels', truth)):
         where.add_argument(f'--{name}-topic', help='found by type and encoding if not named; "none" to go without')
@@ -40,11 +40,12 @@ def add_arguments(parser: ArgumentParser) -> None:
                         '"depth:missing@10-13 rgb:gaussian:3@20-25 depth:delay:0.08@30- depth:clock:+0.2@40-"')
     parser.add_argument('--seed', type=int, default=0, help='of the faults (default: %(default)s)')
     parser.add_argument('--params-file', type=Path, help="the node's parameter file (ROS 2 YAML)")
-    parser.add_argument('--restore', action='store_true', help='mend images of low reliability first, as the node does '
-                        'with the parameter restore')
-    parser.add_argument('--device', default='auto', help='torch device (default: %(default)s)')
-    parser.add_argument('--precision', default='auto', help='arithmetic of the network (default: %(default)s)')
-    parser.add_argument('--threads', type=int, default=0, help="of the network on the CPU; 0 for torch's own choice")
+    parser.add_argument('--restore', action='store_true', default=None, help='repair images of low reliability first, '
+                        'as the node does with the parameter restore')
+    parser.add_argument('--device', help=_instead_of_file('device', 'torch device'))
+    parser.add_argument('--precision', help=_instead_of_file('precision', 'arithmetic of the network'))
+    parser.add_argument('--threads', type=int, help=_instead_of_file(
+        'threads', "of the network on the CPU; 0 for torch's own choice"))
     parser.add_argument('--no-results-bag', action='store_true', help='do not write label maps and overlays as a bag')
     parser.add_argument('--hash-bag', action='store_true', help='hash all of the bag, not samples of it')
 
@@ -65,18 +66,23 @@ def run(arguments: Namespace) -> int:
 
 
 def _options(arguments: Namespace) -> ReplayOptions:
-    auxiliary = Modality(arguments.auxiliary)
-    checkpoint = None if arguments.sync_only else checkpoint_path(arguments.checkpoint, auxiliary)
+    settings = load_settings(arguments.params_file) if arguments.params_file else NodeSettings()
+    named = {'modality': arguments.auxiliary, 'restore': arguments.restore, 'device': arguments.device,
+             'precision': arguments.precision, 'threads': arguments.threads}
+    values = settings.as_parameters() | {name: value for name, value in named.items() if value is not None}
+    settings = parse_settings(values, where='command line')
+    checkpoint = None if arguments.sync_only else checkpoint_path(arguments.checkpoint, settings.auxiliary)
     topics: dict[ImageContent, str | None] = {Modality.RGB: arguments.rgb_topic, LABELS: arguments.labels_topic}
     topics |= {modality: arguments.aux_topic for modality in AUXILIARY_MODALITIES}
-    config = load_replay_config(arguments.params_file) if arguments.params_file else ReplayConfig()
-    config = replace(config, restore=config.restore or arguments.restore)
     return ReplayOptions(
-        bag=arguments.bag, out=arguments.out, checkpoint=checkpoint, auxiliary=auxiliary, topics=topics,
-        labels_folder=arguments.labels_dir, label_tolerance_s=arguments.label_tolerance_s, faults=arguments.inject,
-        seed=arguments.seed, config=config, device=arguments.device, precision=arguments.precision,
-        threads=arguments.threads, write_results=not arguments.no_results_bag, hash_bag=arguments.hash_bag,
-        overwrite=arguments.overwrite, command=('rsgmamba', *sys.argv[1:]))
+        bag=arguments.bag, out=arguments.out, checkpoint=checkpoint, topics=topics, labels_folder=arguments.labels_dir,
+        label_tolerance_s=arguments.label_tolerance_s, faults=arguments.inject, seed=arguments.seed, settings=settings,
+        write_results=not arguments.no_results_bag, hash_bag=arguments.hash_bag, overwrite=arguments.overwrite,
+        command=('rsgmamba', *sys.argv[1:]))
+
+
+def _instead_of_file(name: str, text: str) -> str:
+    return f"{text} (default: that of the parameter file, else {PARAMETERS[name].default})"
 
 
 @contextmanager

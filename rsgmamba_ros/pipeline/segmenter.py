@@ -14,42 +14,12 @@ from rsgmamba_ros.pipeline.monitoring.signal_quality import SignalQuality, Signa
 from rsgmamba_ros.pipeline.postprocessing import resize_decision
 from rsgmamba_ros.pipeline.preprocessing import sensor_units
 from rsgmamba_ros.pipeline.resampling import resize
+from rsgmamba_ros.pipeline.segmenter_config import SegmenterConfig
 from rsgmamba_ros.vocabulary.config_file import parse_config
-from rsgmamba_ros.vocabulary.errors import ConfigError, ImageError
+from rsgmamba_ros.vocabulary.errors import ImageError
 from rsgmamba_ros.vocabulary.images import BundleSlot, ImageBundle, Modality, Presence
 from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig
 from rsgmamba_ros.vocabulary.segmentation import ModalityReliability, Segmentation
-
-
-@dataclass(frozen=True)
-class SegmenterConfig:
-    """What the user of a checkpoint may choose.
-
-    Attributes:
-        min_signal_quality: an image below it is not given to the network while another modality is usable, 0..1.
-        restore: whether images of low learned reliability are repaired before they are labelled, see `restoration`;
-            the network then runs up to six times for a bundle. The reliability stays that of the image as it came.
-        late_fusion: whether the network also segments each image of a pair alone and averages the predictions, where
-            it was made for that, see `network.fusion.late_fusion`; without it the network is faster.
-        output_height: of label map and confidence, pixels; 0 for the leading image's height.
-        output_width: likewise; both or none are 0.
-        thermal_scale: the thermal camera's scale, where it is not the checkpoint's; see `ThermalScaling`.
-        thermal_offset: likewise.
-    """
-
-    min_signal_quality: float = 0.1
-    restore: bool = False
-    late_fusion: bool = True
-    output_height: int = 0
-    output_width: int = 0
-    thermal_scale: float | None = None
-    thermal_offset: float | None = None
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.min_signal_quality <= 1:
-            raise ConfigError(f'min_signal_quality is {self.min_signal_quality}; it must lie in 0..1')
-        if (self.output_height > 0) != (self.output_width > 0) or min(self.output_height, self.output_width) < 0:
-            raise ConfigError(f'output size is {self.output_height}x{self.output_width}; give both sides or neither')
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,64 +1,67 @@
-"""What a replay takes from the node's parameter file, so that one file configures both."""
+"""The node's parameter file -> the settings of a replay, so that one file configures both."""
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping
 import math
 from pathlib import Path
-from typing import Any
 
 import yaml
 
-from rsgmamba_ros.pipeline.synchronisation.config import SynchroniserConfig
-from rsgmamba_ros.vocabulary.config_file import parse_config
+from rsgmamba_ros.pipeline.node_settings import NodeSettings, PARAMETERS, parse_settings, Value
 from rsgmamba_ros.vocabulary.errors import ConfigError
-from rsgmamba_ros.vocabulary.images import Modality
+
+#: The node's name as it is published; a parameter file for several nodes is read for this one.
+_NODE = 'segmentation'
+#: Parameters that every ROS 2 node has. They are no concern of a replay.
+_OF_EVERY_NODE = ('use_sim_time', 'start_type_description_service', 'qos_overrides')
+#: Recorded elsewhere in a summary, or without effect on what is decided.
+_NOT_RECORDED = ('modality', 'device', 'precision', 'threads', 'overlay_alpha')
 
 
-@dataclass(frozen=True)
-class ReplayConfig:
-    """The node's parameters that decide results, by the node's names; see its parameter file for what they mean."""
-
-    max_skew_s: float = SynchroniserConfig.max_skew_s
-    max_wait_s: float = SynchroniserConfig.max_wait_s
-    lead_with_auxiliary: bool = SynchroniserConfig.lead_with_auxiliary
-    min_signal_quality: float = 0.1
-    restore: bool = False
-    late_fusion: bool = True
-    output_height: int = 0
-    output_width: int = 0
-    thermal_scale: float | None = None
-    thermal_offset: float | None = None
-
-    def synchroniser(self, modalities: tuple[Modality, ...]) -> SynchroniserConfig:
-        """The synchroniser's part. The first modality leads."""
-        return SynchroniserConfig(leader=modalities[0], modalities=modalities, max_skew_s=self.max_skew_s,
-                                  max_wait_s=self.max_wait_s, lead_with_auxiliary=self.lead_with_auxiliary)
-
-
-def load_replay_config(path: str | Path) -> ReplayConfig:
-    """Read a ROS 2 parameter file (`node: ros__parameters: ...`); parameters that are the node's alone are left out.
+def load_settings(path: str | Path) -> NodeSettings:
+    """Read a ROS 2 parameter file (`node: ros__parameters: ...`).
 
     Raises:
-        ConfigError: it is no such file, or a value has the wrong type or range.
+        ConfigError: it is no such file, a parameter is unknown, or a value has the wrong type or range.
     """
     try:
         document = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f'cannot read the parameter file {str(path)!r}: {" ".join(str(error).split())}') from error
-    parameters = _parameters(document)
-    if parameters is None:
+    sections = list(_sections(document))
+    if not sections:
         raise ConfigError(f'{path} is no ROS 2 parameter file: it has no key ros__parameters')
-    names = {item.name for item in fields(ReplayConfig)}
-    # NaN is the node's way to say "the checkpoint's own".
-    own = {name: value for name, value in parameters.items()
-           if name in names and not (isinstance(value, float) and math.isnan(value))}
-    return parse_config(own, ReplayConfig, where=str(path))
+    # A single section may have any name: the node can be renamed.
+    own = [section for name, section in sections if len(sections) == 1 or name in (_NODE, '*', '**')]
+    if not own:
+        raise ConfigError(f'{path} has parameters of {[name for name, _ in sections]}, but none of {_NODE!r}')
+    values = {name: value for section in own for name, value in _flat(section)}
+    return parse_settings({name: value for name, value in values.items() if name.split('.')[0] not in _OF_EVERY_NODE},
+                          where=str(path))
 
 
-def _parameters(document: Any) -> dict[str, Any] | None:
-    """The first mapping under a key `ros__parameters`, however deep in node names and namespaces."""
+def recorded_settings(settings: NodeSettings) -> dict[str, Value | None]:
+    """The parameters that decide the results of a replay, for its summary; None for those that are not set (NaN)."""
+    return {name: None if isinstance(value, float) and math.isnan(value) else value
+            for name, value in settings.as_parameters().items()
+            if not PARAMETERS[name].node_only and name not in _NOT_RECORDED}
+
+
+def _sections(document: object, name: str = '') -> Iterator[tuple[str, Mapping[object, object]]]:
+    """The parameters of each node, and the last part of its name."""
     if not isinstance(document, dict):
-        return None
-    if isinstance(document.get('ros__parameters'), dict):
-        return document['ros__parameters']
-    return next((found for value in document.values() if (found := _parameters(value)) is not None), None)
+        return
+    for key, value in document.items():
+        if key != 'ros__parameters':
+            yield from _sections(value, str(key).rpartition('/')[2])
+        elif value is None or isinstance(value, dict):
+            yield name, value or {}
+
+
+def _flat(section: Mapping[object, object], prefix: str = '') -> Iterator[tuple[str, object]]:
+    """Parameters by their full names: `rgb: {transport: raw}` is `rgb.transport`."""
+    for key, value in section.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f'{prefix}{key}.')
+        else:
+            yield f'{prefix}{key}', value

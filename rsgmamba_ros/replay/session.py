@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 import shutil
 from time import perf_counter
@@ -13,8 +13,9 @@ from rsgmamba_ros.data.bags.topics import find_topics, NONE
 from rsgmamba_ros.data.messages.images import ImageContent, LABELS
 from rsgmamba_ros.evaluation.fault_injection import FaultInjector, parse_faults
 from rsgmamba_ros.pipeline.monitoring.health_report import HealthReport
+from rsgmamba_ros.pipeline.node_settings import NodeSettings
 from rsgmamba_ros.pipeline.synchronisation.synchroniser import Synchroniser
-from rsgmamba_ros.replay.config import ReplayConfig
+from rsgmamba_ros.replay.config import recorded_settings
 from rsgmamba_ros.replay.label_matching import LabelFolder
 from rsgmamba_ros.replay.observers.bundle_log import BundleLog
 from rsgmamba_ros.replay.observers.health import ReplayHealth
@@ -38,12 +39,11 @@ class ReplayOptions:
 
     Attributes:
         checkpoint: None for the synchroniser alone, which needs neither torch nor a checkpoint.
-        auxiliary: beside RGB, for a replay without a checkpoint; otherwise the checkpoint's counts.
         topics: named topics, see `find_topics`.
         labels_folder: ground truth as files, instead of a topic of the bag; see `LabelFolder`.
         faults: see `fault_injection`.
         seed: of the faults.
-        threads: see `use_threads`.
+        settings: those of the node. Its `modality` counts in a replay without a checkpoint; a checkpoint has its own.
         write_results: whether to write the bag of results.
         hash_bag: whether to hash all of the bag instead of samples.
         command: what the user typed, for the report.
@@ -52,16 +52,12 @@ class ReplayOptions:
     bag: Path
     out: Path
     checkpoint: Path | None = None
-    auxiliary: Modality = Modality.DEPTH
     topics: Mapping[ImageContent, str | None] = field(default_factory=dict)
     labels_folder: Path | None = None
     label_tolerance_s: float = 0.02
     faults: str = ''
     seed: int = 0
-    config: ReplayConfig = field(default_factory=ReplayConfig)
-    device: str = 'auto'
-    precision: str = 'auto'
-    threads: int = 0
+    settings: NodeSettings = field(default_factory=NodeSettings)
     write_results: bool = True
     hash_bag: bool = False
     overwrite: bool = False
@@ -85,8 +81,8 @@ class ReplaySession:
         faults = parse_faults(options.faults)
         if options.checkpoint is None and any(fault.spoils_content for fault in faults):
             raise ConfigError('a replay without a checkpoint looks at no pixels; faults of the content need one')
-        self.segmenter = _segmenter(options) if options.checkpoint else None
-        auxiliary = self.segmenter.auxiliary if self.segmenter else options.auxiliary
+        self.segmenter = _segmenter(options.checkpoint, options.settings) if options.checkpoint else None
+        auxiliary = self.segmenter.auxiliary if self.segmenter else options.settings.auxiliary
         # Ground truth from two places would be two truths.
         named = {**options.topics, LABELS: NONE} if options.labels_folder else options.topics
         topics = find_topics(bag, auxiliary=auxiliary, named=named)
@@ -97,7 +93,7 @@ class ReplaySession:
         self.total = sum(counts[name] for name, shows in topics.items() if self.segmenter or shows != LABELS)
         prepare_folder(options.out, overwrite=options.overwrite)
         self.findings = Findings(Timeline(modalities, bag.start_ns), seed=options.seed)
-        self._synchroniser = Synchroniser(options.config.synchroniser(modalities))
+        self._synchroniser = Synchroniser(options.settings.synchroniser(modalities))
         self._injector = FaultInjector(faults, options.seed, bag.start_ns)
         self._log = BundleLog(options.out / 'bundles.jsonl')
         self._results: ResultBag | None = None
@@ -161,7 +157,8 @@ class ReplaySession:
             self.findings.score, self.findings.pictures = score, pictures
             observers += [score, pictures]
             if self.options.write_results:
-                self._results = ResultBag(self.options.out / 'results', labels)
+                self._results = ResultBag(self.options.out / 'results', labels,
+                                          overlay_alpha=self.options.settings.overlay_alpha)
                 observers.append(self._results)
         return observers
 
@@ -172,25 +169,22 @@ class ReplaySession:
 
 def _sources(options: ReplayOptions, bag: BagReader, topics: Mapping[str, ImageContent],
              modalities: tuple[Modality, ...], segmenter: Segmenter | None) -> Sources:
-    config = {'replay': asdict(options.config), 'topics': {name: str(shows) for name, shows in topics.items()},
-              'faults': options.faults.split(), 'seed': options.seed, 'device': options.device,
-              'precision': options.precision}
+    settings = options.settings
+    config = {'replay': recorded_settings(settings), 'topics': {name: str(shows) for name, shows in topics.items()},
+              'faults': options.faults.split(), 'seed': options.seed, 'device': settings.device,
+              'precision': settings.precision}
     return Sources(mode='offline' if segmenter else 'sync only', bag=bag, topics=topics, modalities=modalities,
                    checkpoint=options.checkpoint, labels=segmenter.labels if segmenter else None, config=config,
                    command=options.command, hash_bag=options.hash_bag)
 
 
-def _segmenter(options: ReplayOptions) -> Segmenter:
+def _segmenter(checkpoint: Path, settings: NodeSettings) -> Segmenter:
     from rsgmamba_ros.ops.cpu.threads import use_threads
-    from rsgmamba_ros.pipeline.segmenter import Segmenter, SegmenterConfig
+    from rsgmamba_ros.pipeline.segmenter import Segmenter
 
-    use_threads(options.threads)
-    config = options.config
-    own = SegmenterConfig(min_signal_quality=config.min_signal_quality, restore=config.restore,
-                          late_fusion=config.late_fusion, output_height=config.output_height,
-                          output_width=config.output_width, thermal_scale=config.thermal_scale,
-                          thermal_offset=config.thermal_offset)
-    segmenter = Segmenter(options.checkpoint, device=options.device, precision=options.precision, config=own)
+    use_threads(settings.threads)
+    segmenter = Segmenter(checkpoint, device=settings.device, precision=settings.precision,
+                          config=settings.segmenter())
     segmenter.warm_up()
     return segmenter
 

@@ -7,7 +7,8 @@ from rsgmamba_ros.data.corruptions import corrupt
 from rsgmamba_ros.data.synthetic.dataset import SyntheticDataset
 from rsgmamba_ros.network.shipped import checkpoint_path
 from rsgmamba_ros.pipeline import restoration
-from rsgmamba_ros.pipeline.segmenter import Segmenter, SegmenterConfig
+from rsgmamba_ros.pipeline.segmenter import Segmenter
+from rsgmamba_ros.pipeline.segmenter_config import SegmenterConfig
 from rsgmamba_ros.vocabulary.images import BundleSlot, ImageBundle, Modality, Presence, StampedImage
 
 RGB, DEPTH = Modality.RGB, Modality.DEPTH

@@ -8,7 +8,8 @@ from rsgmamba_ros.network.checkpoint import Checkpoint, save_checkpoint
 from rsgmamba_ros.network.presets import create_network
 from rsgmamba_ros.network.rsgmamba import RSGMamba
 from rsgmamba_ros.pipeline.execution.engine import calibrated_reliability, choose_device, choose_precision, Engine
-from rsgmamba_ros.pipeline.segmenter import Segmenter, SegmenterConfig
+from rsgmamba_ros.pipeline.segmenter import Segmenter
+from rsgmamba_ros.pipeline.segmenter_config import SegmenterConfig
 from rsgmamba_ros.vocabulary.errors import BackendUnavailableError, ConfigError, ImageError
 from rsgmamba_ros.vocabulary.images import BundleSlot, ImageBundle, Modality, Presence, StampedImage
 from rsgmamba_ros.vocabulary.labels import LabelSpace

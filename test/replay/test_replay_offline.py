@@ -24,6 +24,7 @@ from rsgmamba_ros.data.messages.definitions import typestore
 from rsgmamba_ros.data.synthetic import SYNTHETIC_LABELS
 from rsgmamba_ros.network.checkpoint import Checkpoint, save_checkpoint
 from rsgmamba_ros.network.presets import create_network
+from rsgmamba_ros.pipeline.node_settings import NodeSettings
 from rsgmamba_ros.replay.observers.bundle_log import label_map_digest
 from rsgmamba_ros.replay.report import results as replay_results
 from rsgmamba_ros.replay.session import ReplayOptions, ReplaySession
@@ -57,7 +58,8 @@ def bag(tmp_path_factory, shots):
 
 def replay(bag, out, checkpoint=None, *, should_stop=lambda: False, report=False, **options):
     with BagReader(bag) as reader, nullcontext() if report else patch.object(replay_results, 'build_report'):
-        session = ReplaySession(ReplayOptions(bag, out, checkpoint=checkpoint, device='cpu', **options), reader)
+        settings = NodeSettings(device='cpu')
+        session = ReplaySession(ReplayOptions(bag, out, checkpoint=checkpoint, settings=settings, **options), reader)
         return session.run(should_stop=should_stop)
 
 

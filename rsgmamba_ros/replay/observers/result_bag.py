@@ -37,9 +37,10 @@ class ResultBag(Observer):
     bundle's release.
     """
 
-    def __init__(self, path: Path, labels: LabelSpace):
+    def __init__(self, path: Path, labels: LabelSpace, *, overlay_alpha: float = 0.5):
         self.writer = BagWriter(path, compression='storage')
         self._labels = labels
+        self._overlay_alpha = overlay_alpha
         for topic, message_type in _TOPICS.items():
             self.writer.add_topic(topic, message_type)
 
@@ -60,7 +61,7 @@ class ResultBag(Observer):
                   'frame_id': segmentation.frame_id}
         self.writer.write_image('/segmentation', segmentation.label_map, encoding='mono8', **header)
         image = _at_most(result.bundle.leading_image.pixels, _OVERLAY_WIDTH)
-        painted = overlay(image, segmentation.label_map, self._labels)
+        painted = overlay(image, segmentation.label_map, self._labels, alpha=self._overlay_alpha)
         self.writer.write_compressed_image('/segmentation/overlay/compressed', jpeg(painted, quality=_QUALITY),
                                            format='rgb8; jpeg compressed bgr8', **header)
         self._write_reliability(segmentation, released_ns=result.bundle.released_ns)

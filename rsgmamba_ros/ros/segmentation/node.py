@@ -2,9 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import wraps
-import math
 import sys
 import traceback
 from typing import Any
@@ -18,8 +16,8 @@ from rclpy.parameter import Parameter
 from rsgmamba_ros.network.shipped import checkpoint_path
 from rsgmamba_ros.ops.cpu.sharing import CpuSharing
 from rsgmamba_ros.ops.cpu.threads import use_threads
-from rsgmamba_ros.pipeline.segmenter import Segmenter, SegmenterConfig
-from rsgmamba_ros.pipeline.synchronisation.config import SynchroniserConfig
+from rsgmamba_ros.pipeline.node_settings import NodeSettings, parse_settings
+from rsgmamba_ros.pipeline.segmenter import Segmenter
 from rsgmamba_ros.pipeline.synchronisation.synchroniser import Synchroniser
 from rsgmamba_ros.ros.segmentation import parameters
 from rsgmamba_ros.ros.segmentation.diagnostics import Diagnostics
@@ -64,7 +62,7 @@ class SegmentationNode(LifecycleNode):
         self._intake: Intake | None = None
         self._thread: InferenceThread | None = None
         self._sharing: CpuSharing | None = None
-        self._live: dict[str, Any] = {}
+        self._settings = NodeSettings()
 
     def start(self) -> None:
         """Configure and activate if the parameter `autostart` says so."""
@@ -78,18 +76,18 @@ class SegmentationNode(LifecycleNode):
     @logged
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the network and make it ready; a file or a parameter that cannot be used is a FAILURE."""
-        values = parameters.values(self)
-        self._synchroniser = Synchroniser(_synchroniser_config(values))
-        use_threads(values['threads'])
-        segmenter = _segmenter(values)
+        settings = parameters.settings(self)
+        self._synchroniser = Synchroniser(settings.synchroniser((Modality.RGB, settings.auxiliary)))
+        use_threads(settings.threads)
+        segmenter = _segmenter(settings)
         segmenter.warm_up()
         self._segmenter = segmenter
-        self._live = {name: value for name, value in values.items() if parameters.PARAMETERS[name].at_run_time}
+        self._settings = settings
         self.diagnostics = Diagnostics(self, self._segmenter.modalities, self._synchroniser.counters,
-                                       period_s=values['diagnostics_period_s'])
+                                       period_s=settings.diagnostics_period_s)
         self._results = ResultPublishers(self, self._segmenter.labels)
         engine = self._segmenter.engine
-        self._sharing = CpuSharing() if engine.device.type == 'cpu' and not values['threads'] else None
+        self._sharing = CpuSharing() if engine.device.type == 'cpu' and not settings.threads else None
         self.get_logger().info(f'configured: rgb and {self._segmenter.auxiliary}, {len(self._segmenter.labels)} '
                                f'classes, {engine.device}, {engine.dtype}')
         return super().on_configure(state)
@@ -98,13 +96,12 @@ class SegmentationNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe, and publish from now on."""
         result = super().on_activate(state)
-        values = parameters.values(self)
+        settings = self._settings
         self._results.publish_labels()
-        self._thread = InferenceThread(self._segment, forget=self._segmenter.reset, queue_size=values['queue_size'])
-        transports = {Modality.RGB: values['rgb.transport'],
-                      self._segmenter.auxiliary: values['auxiliary.transport']}
+        self._thread = InferenceThread(self._segment, forget=self._segmenter.reset, queue_size=settings.queue_size)
+        transports = {Modality.RGB: settings.rgb_transport, self._segmenter.auxiliary: settings.auxiliary_transport}
         self._intake = Intake(self, self._synchroniser, transports=transports,
-                              input_qos=values['input_qos'], diagnostics=self.diagnostics, on_bundle=self._on_bundle,
+                              input_qos=settings.input_qos, diagnostics=self.diagnostics, on_bundle=self._on_bundle,
                               on_time_jump=self._on_time_jump)
         self.get_logger().info('active')
         return result
@@ -169,10 +166,9 @@ class SegmentationNode(LifecycleNode):
                                        'threads, the cores that other programs leave free', throttle_duration_sec=10.0)
             segmentation = self._segmenter.segment(bundle)
             now_ns = self.get_clock().now().nanoseconds
-            self._results.publish(segmentation, bundle, now_ns=now_ns,
-                                     min_confidence=self._live['min_confidence'],
-                                     unlabelled_value=self._live['unlabelled_value'],
-                                     overlay_alpha=self._live['overlay_alpha'])
+            settings = self._settings
+            self._results.publish(segmentation, bundle, now_ns=now_ns, min_confidence=settings.min_confidence,
+                                  unlabelled_value=settings.unlabelled_value, overlay_alpha=settings.overlay_alpha)
             self.diagnostics.segmented(segmentation)
         except RSGMambaError as error:
             self.diagnostics.failed('bundle.drop.unusable', str(error))
@@ -184,32 +180,19 @@ class SegmentationNode(LifecycleNode):
     def _on_parameters(self, changes: list[Parameter]) -> Any:
         result = parameters.check(changes, is_configured=self._segmenter is not None)
         if result.successful and self._segmenter is not None:
-            self._live.update({change.name: change.value for change in changes if change.name in self._live})
-            self._segmenter.config = replace(self._segmenter.config, restore=self._live['restore'],
-                                             min_signal_quality=self._live['min_signal_quality'])
+            changed = {change.name: change.value for change in changes if change.name in parameters.PARAMETERS}
+            self._settings = parse_settings(self._settings.as_parameters() | changed, where='parameters')
+            self._segmenter.config = self._settings.segmenter()
         return result
 
 
-def _segmenter(values: dict[str, Any]) -> Segmenter:
-    own = {name: None if math.isnan(values[name]) else values[name] for name in ('thermal_scale', 'thermal_offset')}
-    config = SegmenterConfig(min_signal_quality=values['min_signal_quality'], restore=values['restore'],
-                             late_fusion=values['late_fusion'], output_height=values['output_height'],
-                             output_width=values['output_width'], **own)
-    path = checkpoint_path(values['checkpoint'], Modality(values['modality']))
-    segmenter = Segmenter(path, device=values['device'], precision=values['precision'], config=config)
-    if segmenter.auxiliary != values['modality']:
-        raise ConfigError(f"the parameter modality is '{values['modality']}', but {path} was trained for "
+def _segmenter(settings: NodeSettings) -> Segmenter:
+    path = checkpoint_path(settings.checkpoint, settings.auxiliary)
+    segmenter = Segmenter(path, device=settings.device, precision=settings.precision, config=settings.segmenter())
+    if segmenter.auxiliary is not settings.auxiliary:
+        raise ConfigError(f"the parameter modality is '{settings.modality}', but {path} was trained for "
                           f"'{segmenter.auxiliary}'; change one of them")
     return segmenter
-
-
-def _synchroniser_config(values: dict[str, Any]) -> SynchroniserConfig:
-    auxiliary = Modality(values['modality'])
-    return SynchroniserConfig(
-        modalities=(Modality.RGB, auxiliary), max_skew_s=values['max_skew_s'], max_wait_s=values['max_wait_s'],
-        max_delay_s=values['max_delay_s'], lead_with_auxiliary=values['lead_with_auxiliary'],
-        clock_offset_s={auxiliary: values['auxiliary_clock_offset_s']},
-        estimate_clock_offset=values['estimate_clock_offset'])
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -10,7 +10,8 @@ from rsgmamba_ros.data.samples import Dataset
 from rsgmamba_ros.evaluation.protocols import conditions_of
 from rsgmamba_ros.evaluation.scoring import score_conditions, summarise
 from rsgmamba_ros.network.checkpoint import Checkpoint, load_checkpoint
-from rsgmamba_ros.pipeline.segmenter import Segmenter, SegmenterConfig
+from rsgmamba_ros.pipeline.segmenter import Segmenter
+from rsgmamba_ros.pipeline.segmenter_config import SegmenterConfig
 from rsgmamba_ros.training.config import TrainingConfig
 from rsgmamba_ros.training.samples.failures import FailureConfig
 from rsgmamba_ros.training.trainer import CHECKPOINT, train_network

@@ -13,6 +13,7 @@ from rsgmamba_ros.data.bags.sources import synthetic_shots, write_shots
 from rsgmamba_ros.data.synthetic import SYNTHETIC_LABELS
 from rsgmamba_ros.network.checkpoint import Checkpoint, save_checkpoint
 from rsgmamba_ros.network.presets import create_network
+from rsgmamba_ros.pipeline.node_settings import NodeSettings
 from rsgmamba_ros.replay.compare import agreement
 from rsgmamba_ros.replay.observers.bundle_log import read_bundles
 from rsgmamba_ros.replay.session import ReplayOptions, ReplaySession
@@ -44,7 +45,9 @@ def checkpoint(tmp_path_factory):
 def offline(bag, checkpoint, tmp_path_factory):
     out = tmp_path_factory.mktemp('offline')
     with BagReader(bag) as reader:
-        ReplaySession(ReplayOptions(bag, out, checkpoint=checkpoint, device='cpu', write_results=False), reader).run()
+        options = ReplayOptions(bag, out, checkpoint=checkpoint, settings=NodeSettings(device='cpu'),
+                                write_results=False)
+        ReplaySession(options, reader).run()
     return out
 
 

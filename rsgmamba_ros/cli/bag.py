@@ -15,24 +15,24 @@ from rsgmamba_ros.vocabulary.images import AUXILIARY_MODALITIES, Modality
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the two ways to make a bag and their common options."""
     commands = parser.add_subparsers(dest='source', required=True)
-    synthesise = commands.add_parser('synthesize', help='a moving synthetic world with ground truth')
+    synthesise = commands.add_parser('synthesize', help='moving synthetic scenes with ground truth')
     synthesise.add_argument('out', type=Path, help='folder to create')
     synthesise.add_argument('--seconds', type=float, default=10.0, help='length of the bag (default: %(default)s)')
-    synthesise.add_argument('--seed', type=int, default=0, help='which world (default: %(default)s)')
-    synthesise.add_argument('--size', default='320x240', help='WIDTHxHEIGHT, pixels (default: %(default)s)')
-    folder = commands.add_parser('from-images', help='a folder in the layout of 7-Scenes, or rgb/ beside depth/')
-    folder.add_argument('folder', type=Path, help='where the images are')
+    synthesise.add_argument('--seed', type=int, default=0, help='seed of the scenes (default: %(default)s)')
+    synthesise.add_argument('--size', default='320x240', help='WIDTHxHEIGHT in pixels (default: %(default)s)')
+    folder = commands.add_parser('from-images', help='images in the layout of 7-Scenes, or in rgb/ and depth/')
+    folder.add_argument('folder', type=Path, help='folder of the images')
     folder.add_argument('out', type=Path, help='folder to create')
     folder.add_argument('--limit', type=int, help='use at most this many image pairs')
-    folder.add_argument('--repeat', type=int, default=1, help='go through the images so often (default: %(default)s)')
+    folder.add_argument('--repeat', type=int, default=1, help='passes through the images (default: %(default)s)')
     for command in (synthesise, folder):
         command.add_argument('--auxiliary', choices=[str(m) for m in AUXILIARY_MODALITIES], default='depth',
                              help='modality beside RGB (default: %(default)s)')
         command.add_argument('--rate-hz', type=float, default=30.0, help='images a second (default: %(default)s)')
         command.add_argument('--compressed', action='store_true', help='JPEG and compressedDepth instead of raw images')
-        command.add_argument('--storage', choices=STORAGES, default='mcap', help='(default: %(default)s)')
+        command.add_argument('--storage', choices=STORAGES, default='mcap', help='format (default: %(default)s)')
         command.add_argument('--compression', choices=COMPRESSIONS, default='none',
-                             help="of the bag: MCAP chunks (storage), or rosbag2's modes (default: %(default)s)")
+                             help="of the bag: MCAP chunks (storage), or the modes of rosbag2 (default: %(default)s)")
 
 
 def run(arguments: Namespace) -> None:

@@ -21,11 +21,11 @@ from rsgmamba_ros.replay.report.summary import read_summary
 
 def add_arguments(parser: ArgumentParser) -> None:
     """The arguments of `rsgmamba compare`."""
-    parser.add_argument('first', type=Path, help='results of a replay: its folder or summary.json')
-    parser.add_argument('second', type=Path, help='the results to judge')
-    parser.add_argument('--require', default='', metavar='REQUIREMENTS', help='what the second one must meet, as in '
-                        '"miou>=0.5,missed<=0,change.miou>=-0.01"; otherwise the exit status is 1')
-    parser.add_argument('--all', action='store_true', help='print figures that are equal, too')
+    parser.add_argument('first', type=Path, help='results of the first replay: folder or summary.json')
+    parser.add_argument('second', type=Path, help='results of the second replay, which must meet the requirements')
+    parser.add_argument('--require', default='', metavar='REQUIREMENTS', help='requirements for the second replay, '
+                        'for example "miou>=0.5,missed<=0,change.miou>=-0.01"; otherwise the exit status is 1')
+    parser.add_argument('--all', action='store_true', help='also print equal figures')
 
 
 def run(arguments: Namespace) -> int:

@@ -15,7 +15,7 @@ from rsgmamba_ros.vocabulary.errors import CheckpointError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `rsgmamba convert`."""
     parser.add_argument('source', type=Path, help='vssm1_tiny_0230s_ckpt_epoch_264.pth of the VMamba project')
-    parser.add_argument('target', type=Path, help='the .safetensors file to write')
+    parser.add_argument('target', type=Path, help='.safetensors file to write')
 
 
 def run(arguments: argparse.Namespace) -> None:

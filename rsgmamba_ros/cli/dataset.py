@@ -1,4 +1,4 @@
-"""`rsgmamba dataset check DIR`: whether a dataset folder is complete, and what is in it."""
+"""`rsgmamba dataset check DIR`: check that a dataset folder is complete, and describe its content."""
 from __future__ import annotations
 
 import argparse
@@ -16,10 +16,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `rsgmamba dataset`."""
     commands = parser.add_subparsers(dest='action', required=True, metavar='ACTION')
     check = commands.add_parser('check', help='print counts, sizes, encodings and class frequencies of a folder')
-    check.add_argument('folder')
-    check.add_argument('--split', default='', help="a split of the layout, or a list file (default: the layout's own)")
-    check.add_argument('--dataset', help='layout, by name or YAML file (default: recognised from the folder)')
-    commands.add_parser('list', help='print the layouts that are known')
+    check.add_argument('folder', help='dataset folder')
+    check.add_argument('--split', default='', help="split of the layout, or list file (default: the layout's default)")
+    check.add_argument('--dataset', help='name or YAML file of the layout (default: recognised from the folder)')
+    commands.add_parser('list', help='print the known layouts')
 
 
 def run(arguments: argparse.Namespace) -> int:

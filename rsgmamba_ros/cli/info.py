@@ -18,8 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `rsgmamba info`."""
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument('--preset', choices=list(PRESETS))
-    what.add_argument('--checkpoint', help='a file, or the name of a shipped network')
-    parser.add_argument('--classes', type=int, default=40, help='with --preset (default: %(default)s)')
+    what.add_argument('--checkpoint', help='checkpoint file, or name of a shipped network')
+    parser.add_argument('--classes', type=int, default=40, help='classes of the preset (default: %(default)s)')
     parser.add_argument('--size', default='480x640', metavar='HxW',
                         help='image size for the multiply-accumulates, multiples of 32 (default: %(default)s)')
     parser.add_argument('--json', action='store_true', help='print JSON')

@@ -6,7 +6,6 @@ NumPy 2; so cv_bridge, where it is installed, is asked for the remaining colour 
 """
 from __future__ import annotations
 
-import math
 import sys
 
 from builtin_interfaces.msg import Time
@@ -15,11 +14,11 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from rsgmamba_ros.data.messages.images import decode_compressed_image, decode_image, ENCODINGS, stamped_image
-from rsgmamba_ros.msg import ModalityReliability as ModalityReliabilityMessage
-from rsgmamba_ros.msg import Reliability
+from rsgmamba_ros.data.messages.reliability import create_reliability_message
+from rsgmamba_ros.msg import ModalityReliability, Reliability
 from rsgmamba_ros.vocabulary.errors import ImageError
-from rsgmamba_ros.vocabulary.images import Modality, Presence, StampedImage
-from rsgmamba_ros.vocabulary.segmentation import ModalityReliability, Segmentation
+from rsgmamba_ros.vocabulary.images import Modality, StampedImage
+from rsgmamba_ros.vocabulary.segmentation import Segmentation
 
 try:
     from cv_bridge import CvBridge, CvBridgeError
@@ -29,13 +28,6 @@ except ImportError:  # it has no wheels
 #: NumPy type and channels of the encodings that are published.
 _PUBLISHED = {'mono8': (np.uint8, 1), 'rgb8': (np.uint8, 3), 'bgr8': (np.uint8, 3), 'rgba8': (np.uint8, 4),
               'bgra8': (np.uint8, 4), 'mono16': (np.uint16, 1), '16UC1': (np.uint16, 1), '32FC1': (np.float32, 1)}
-
-_PRESENCE = {
-    Presence.PRESENT: ModalityReliabilityMessage.PRESENT,
-    Presence.LATE: ModalityReliabilityMessage.LATE,
-    Presence.MISSING: ModalityReliabilityMessage.MISSING,
-    Presence.STALE: ModalityReliabilityMessage.STALE,
-}
 
 
 def nanoseconds(stamp: Time) -> int:
@@ -112,17 +104,5 @@ def reliability_message(segmentation: Segmentation, *, now_ns: int) -> Reliabili
         now_ns: time of publication by the node's clock, nanoseconds.
     """
     header = Header(stamp=stamp_message(segmentation.stamp_ns), frame_id=segmentation.frame_id)
-    modalities = [_modality_message(modality, entry) for modality, entry in segmentation.reliability.items()]
-    return Reliability(header=header, leader=str(segmentation.leader), modalities=modalities,
-                       reports=list(segmentation.reports), latency_s=(now_ns - segmentation.stamp_ns) * 1e-9)
-
-
-def _modality_message(modality: Modality, entry: ModalityReliability) -> ModalityReliabilityMessage:
-    return ModalityReliabilityMessage(
-        modality=str(modality), reliability=float(entry.reliability), learned=float(entry.learned),
-        signal_quality=float(entry.signal_quality), presence=_PRESENCE[entry.presence], used=bool(entry.used),
-        causes=list(entry.causes), skew_s=_or_nan(entry.skew_s), age_s=_or_nan(entry.age_s))
-
-
-def _or_nan(value: float | None) -> float:
-    return math.nan if value is None else float(value)
+    return create_reliability_message(segmentation, header=header, published_ns=now_ns, message_class=Reliability,
+                                      modality_class=ModalityReliability)

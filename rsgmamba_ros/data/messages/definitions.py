@@ -10,11 +10,11 @@ from functools import cache
 from rosbags.typesys import get_types_from_msg, get_typestore, Stores
 from rosbags.typesys.store import Typestore
 
-MODALITY_RELIABILITY = """\
-uint8 PRESENT=0
-uint8 LATE=1
-uint8 MISSING=2
-uint8 STALE=3
+from rsgmamba_ros.data.messages.reliability import PRESENCE_CODES
+
+_PRESENCE_CONSTANTS = ''.join(f'uint8 {presence.name}={code}\n' for presence, code in PRESENCE_CODES.items())
+
+MODALITY_RELIABILITY = _PRESENCE_CONSTANTS + """\
 string modality
 float32 reliability
 float32 learned

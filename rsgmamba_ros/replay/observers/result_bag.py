@@ -1,28 +1,25 @@
 """Replayed bundles -> a bag of results in MCAP, on the node's topics, to open beside the input in Foxglove."""
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from rsgmamba_ros.data.bags.writer import BagWriter
+from rsgmamba_ros.data.messages.reliability import create_reliability_message
 from rsgmamba_ros.data.messages.serialised_images import COMPRESSED_IMAGE_TYPE, IMAGE_TYPE
 from rsgmamba_ros.pipeline.monitoring.health_report import HealthLevel, HealthReport
 from rsgmamba_ros.pipeline.postprocessing import overlay
 from rsgmamba_ros.replay.offline import Observer, ReplayedBundle
-from rsgmamba_ros.vocabulary.images import Modality, Presence
 from rsgmamba_ros.vocabulary.labels import LabelSpace
-from rsgmamba_ros.vocabulary.segmentation import ModalityReliability, Segmentation
+from rsgmamba_ros.vocabulary.segmentation import Segmentation
 
 _RELIABILITY_TYPE = 'rsgmamba_ros/msg/Reliability'
 _DIAGNOSTICS_TYPE = 'diagnostic_msgs/msg/DiagnosticArray'
 _TOPICS = {'/segmentation': IMAGE_TYPE, '/segmentation/overlay/compressed': COMPRESSED_IMAGE_TYPE,
            '/segmentation/reliability': _RELIABILITY_TYPE, '/diagnostics': _DIAGNOSTICS_TYPE}
 _MODALITY_TYPE = 'rsgmamba_ros/msg/ModalityReliability'
-#: Values of the constants of ModalityReliability.msg.
-_PRESENCE = {Presence.PRESENT: 0, Presence.LATE: 1, Presence.MISSING: 2, Presence.STALE: 3}
 
 #: JPEG quality of the overlay: it is for looking at, and 30 times smaller than raw.
 _QUALITY = 80
@@ -87,18 +84,10 @@ class ResultBag(Observer):
 
     def _write_reliability(self, segmentation: Segmentation, *, released_ns: int) -> None:
         types = self.writer.types.types
-        message = types[_RELIABILITY_TYPE](
-            header=self.writer.header(segmentation.stamp_ns, segmentation.frame_id), leader=str(segmentation.leader),
-            modalities=[self._modality(modality, state) for modality, state in segmentation.reliability.items()],
-            reports=list(segmentation.reports), latency_s=(released_ns - segmentation.stamp_ns) * 1e-9)
+        message = create_reliability_message(
+            segmentation, header=self.writer.header(segmentation.stamp_ns, segmentation.frame_id),
+            published_ns=released_ns, message_class=types[_RELIABILITY_TYPE], modality_class=types[_MODALITY_TYPE])
         self.writer.write('/segmentation/reliability', _RELIABILITY_TYPE, message, received_ns=released_ns)
-
-    def _modality(self, modality: Modality, state: ModalityReliability) -> object:
-        return self.writer.types.types[_MODALITY_TYPE](
-            modality=str(modality), reliability=state.reliability, learned=state.learned,
-            signal_quality=state.signal_quality, presence=_PRESENCE[state.presence], used=state.used,
-            causes=list(state.causes), skew_s=math.nan if state.skew_s is None else state.skew_s,
-            age_s=math.nan if state.age_s is None else state.age_s)
 
 
 def _at_most(image: np.ndarray, width: int) -> np.ndarray:

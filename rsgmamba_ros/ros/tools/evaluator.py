@@ -14,7 +14,6 @@ import time
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
-import numpy as np
 from rcl_interfaces.msg import ParameterDescriptor
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -26,7 +25,7 @@ from sensor_msgs.msg import Image
 from rsgmamba_ros.data.bags.reader import BagReader
 from rsgmamba_ros.data.bags.topics import find_topics
 from rsgmamba_ros.data.messages.images import decode_image, ImageContent, LABELS
-from rsgmamba_ros.msg import ModalityReliability as ModalityReliabilityMessage
+from rsgmamba_ros.data.messages.reliability import read_reliability_message
 from rsgmamba_ros.msg import Reliability
 from rsgmamba_ros.network.checkpoint import load_checkpoint
 from rsgmamba_ros.network.shipped import checkpoint_path
@@ -36,8 +35,7 @@ from rsgmamba_ros.replay.session import prepare_folder
 from rsgmamba_ros.ros.conversions import nanoseconds
 from rsgmamba_ros.ros.transport import use_shipped_profile
 from rsgmamba_ros.vocabulary.errors import ConfigError, RSGMambaError
-from rsgmamba_ros.vocabulary.images import Modality, Presence
-from rsgmamba_ros.vocabulary.segmentation import ModalityReliability, Segmentation
+from rsgmamba_ros.vocabulary.images import Modality
 
 #: Parameters with their defaults and descriptions.
 PARAMETERS = {
@@ -56,9 +54,6 @@ PARAMETERS = {
 
 #: Reliable and deep: an answer must not be lost here and counted as missed.
 _ANSWERS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=200, reliability=ReliabilityPolicy.RELIABLE)
-
-_PRESENCE = {ModalityReliabilityMessage.PRESENT: Presence.PRESENT, ModalityReliabilityMessage.LATE: Presence.LATE,
-             ModalityReliabilityMessage.MISSING: Presence.MISSING, ModalityReliabilityMessage.STALE: Presence.STALE}
 
 
 class Evaluator(Node):
@@ -120,11 +115,7 @@ class Evaluator(Node):
 
     def _on_reliability(self, message: Reliability) -> None:
         stamp_ns = nanoseconds(message.header.stamp)
-        segmentation = Segmentation(
-            stamp_ns=stamp_ns, frame_id=message.header.frame_id, leader=Modality(message.leader),
-            label_map=np.empty((0, 0), np.uint8), confidence=np.empty((0, 0), np.uint8),
-            reliability={Modality(entry.modality): _reliability(entry) for entry in message.modalities},
-            reports=tuple(message.reports))
+        segmentation = read_reliability_message(message, stamp_ns=stamp_ns, frame_id=message.header.frame_id)
         self._evaluation.add_reliability(segmentation, published_ns=stamp_ns + round(message.latency_s * 1e9))
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
@@ -149,13 +140,6 @@ def _evaluation(values: dict[str, Any], bag: BagReader) -> OnlineEvaluation:
     sources = Sources(mode='online', bag=bag, topics=topics, modalities=modalities, checkpoint=path,
                       labels=checkpoint.labels, config=config, command=tuple(sys.argv))
     return OnlineEvaluation(sources, Path(values['out']), label_tolerance_s=values['label_tolerance_s'])
-
-
-def _reliability(entry: ModalityReliabilityMessage) -> ModalityReliability:
-    skew_s, age_s = (None if np.isnan(value) else float(value) for value in (entry.skew_s, entry.age_s))
-    return ModalityReliability(
-        reliability=entry.reliability, learned=entry.learned, signal_quality=entry.signal_quality,
-        presence=_PRESENCE[entry.presence], used=entry.used, causes=tuple(entry.causes), skew_s=skew_s, age_s=age_s)
 
 
 def main(arguments: list[str] | None = None) -> int:

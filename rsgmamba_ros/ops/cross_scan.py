@@ -38,4 +38,4 @@ def cross_merge(sequences: Tensor, height: int, width: int) -> Tensor:
     """
     rows = sequences[:, 0] + sequences[:, 2].flip(-1)
     columns = sequences[:, 1] + sequences[:, 3].flip(-1)
-    return rows.unflatten(-1, (height, width)) + columns.unflatten(-1, (width, height)).transpose(-1, -2)
+    return torch.unflatten(rows, -1, (height, width)) + torch.unflatten(columns, -1, (width, height)).transpose(-1, -2)

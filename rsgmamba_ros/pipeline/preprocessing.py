@@ -32,7 +32,7 @@ from rsgmamba_ros.vocabulary.preprocessing import (
 MIN_SIDE = 16
 
 #: Encodings a modality may have, and the dtype of their pixels.
-ENCODINGS = {
+ENCODINGS: dict[Modality, dict[str, type[np.generic]]] = {
     Modality.RGB: {'rgb8': np.uint8, 'mono8': np.uint8},
     Modality.DEPTH: {'16UC1': np.uint16, 'mono16': np.uint16, '32FC1': np.float32},
     Modality.THERMAL: {'mono8': np.uint8, 'mono16': np.uint16, '16UC1': np.uint16, '32FC1': np.float32},
@@ -66,10 +66,10 @@ def check_image(image: StampedImage) -> None:
     Raises:
         ImageError: they do not; the message names what was expected.
     """
-    known = ENCODINGS[image.modality]
-    if image.encoding not in known:
-        raise ImageError(f'{image.modality} image has encoding {image.encoding!r}; expected one of {sorted(known)}')
-    dtype = np.dtype(known[image.encoding])
+    allowed = ENCODINGS[image.modality]
+    if image.encoding not in allowed:
+        raise ImageError(f'{image.modality} image has encoding {image.encoding!r}; expected one of {sorted(allowed)}')
+    dtype = np.dtype(allowed[image.encoding])
     if image.pixels.dtype != dtype:
         raise ImageError(f'{image.modality} image {image.encoding} holds {image.pixels.dtype}; expected {dtype}')
     shape = image.pixels.shape
@@ -132,24 +132,48 @@ def _normalise_rgb(rgb: np.ndarray, config: PreprocessingConfig, out: np.ndarray
 
 
 def depth_to_unit(metres: np.ndarray, scaling: DepthScaling) -> np.ndarray:
-    """Metres -> [0, 1], near to far; NaN stays NaN. A new float32 array of the same shape."""
+    """Scale metres to [0, 1], near to far; NaN stays NaN.
+
+    Args:
+        metres: (H, W) float32.
+
+    Returns:
+        A new array, (H, W) float32.
+    """
     near, far = np.float32(scaling.min_m), np.float32(scaling.max_m)
-    metres = np.clip(metres, near, far)
+    unit: np.ndarray = np.clip(metres, near, far)
     if scaling.law is DepthLaw.LOG:
-        return np.log(metres / near) / np.log(far / near)
-    if scaling.law is DepthLaw.INVERSE:
-        return (1 / near - 1 / metres) / (1 / near - 1 / far)
-    return (metres - near) / (far - near)
+        unit = np.log(unit / near) / np.log(far / near)
+    elif scaling.law is DepthLaw.INVERSE:
+        unit = (1 / near - 1 / unit) / (1 / near - 1 / far)
+    else:
+        unit = (unit - near) / (far - near)
+    return unit
 
 
 def thermal_to_unit(values: np.ndarray, scaling: ThermalScaling) -> np.ndarray:
-    """Thermal unit -> [0, 1], cold to hot; NaN stays NaN. A new float32 array of the same shape."""
+    """Scale values in the thermal unit to [0, 1], cold to hot; NaN stays NaN.
+
+    Args:
+        values: (H, W) float32.
+
+    Returns:
+        A new array, (H, W) float32.
+    """
     low, span = thermal_range(values, scaling)
-    return np.clip((values - low) / span, 0, 1)
+    unit: np.ndarray = np.clip((values - low) / span, 0, 1)
+    return unit
 
 
 def thermal_range(values: np.ndarray, scaling: ThermalScaling) -> tuple[np.float32, np.float32]:
-    """The value that becomes 0, and how far above it that which becomes 1 is, both in the thermal unit."""
+    """The limits of the stretch.
+
+    Args:
+        values: (H, W) float32 in the thermal unit.
+
+    Returns:
+        The value that becomes 0, and the width of the range that becomes 0..1, both in the thermal unit.
+    """
     low, high = scaling.low, scaling.high
     if scaling.stretch is ThermalStretch.PERCENTILE:
         sample = values[::4, ::4]

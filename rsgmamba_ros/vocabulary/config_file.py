@@ -6,13 +6,16 @@ from difflib import get_close_matches
 from enum import Enum
 from pathlib import Path
 import types
-from typing import Any, get_args, get_origin, get_type_hints, TypeVar, Union
+from typing import Any, get_args, get_origin, get_type_hints, TYPE_CHECKING, TypeVar, Union
 
 import yaml
 
 from rsgmamba_ros.vocabulary.errors import ConfigError
 
-Config = TypeVar('Config')
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Config = TypeVar('Config', bound='DataclassInstance')
 
 
 def load_config(path: str | Path, kind: type[Config]) -> Config:
@@ -75,7 +78,7 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
             except ConfigError as error:
                 errors.append(error)
         raise errors[0]
-    if is_dataclass(hint):
+    if isinstance(hint, type) and is_dataclass(hint):
         return parse_config(value, hint, where=where)
     if origin is tuple:
         if not isinstance(value, (list, tuple)):

@@ -26,7 +26,7 @@ def image(pixels: np.ndarray, encoding: str, modality: Modality) -> StampedImage
 
 
 def depth(values: list, dtype: type, encoding: str) -> StampedImage:
-    pixels = np.full((16, 16), 2000 if dtype is np.uint16 else 2.0, dtype)
+    pixels: np.ndarray = np.full((16, 16), 2000 if dtype is np.uint16 else 2.0, dtype)
     pixels[0, :len(values)] = values
     return image(pixels, encoding, Modality.DEPTH)
 

@@ -35,7 +35,7 @@ def read_cpu_times() -> tuple[float, float] | None:
         busy = 0
         for name, *counts in (line.split() for line in lines):
             if name in names:
-                busy += sum(int(count) for place, count in enumerate(counts[:_GUEST]) if place not in (_IDLE, _IOWAIT))
+                busy += sum(int(count) for index, count in enumerate(counts[:_GUEST]) if index not in (_IDLE, _IOWAIT))
         own = os.times()
         return busy / os.sysconf('SC_CLK_TCK'), own.user + own.system
     except (OSError, AttributeError, ValueError):  # not Linux, or a container that hides it

@@ -27,10 +27,11 @@ def selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D:
         delta = delta + delta_bias.to(dtype)[:, None]
     if delta_softplus:
         delta = F.softplus(delta)
-    steps, drive = (tensor.unflatten(1, (groups, -1)) for tensor in (delta, delta * u))  # (B, G, D / G, L)
-    output = sum(
-        _states(torch.exp(steps * A[:, n].view(groups, -1, 1)), drive * B[:, :, None, n]) * C[:, :, None, n]
-        for n in range(states))
+    steps, drive = (torch.unflatten(tensor, 1, (groups, -1)) for tensor in (delta, delta * u))  # (B, G, D / G, L)
+    output = torch.zeros_like(steps)
+    for n in range(states):
+        decay = torch.exp(steps * A[:, n].view(groups, -1, 1))
+        output = output + _states(decay, drive * B[:, :, None, n]) * C[:, :, None, n]
     output = output.flatten(1, 2)
     if D is not None:
         output = output + D.to(dtype)[:, None] * u
@@ -44,8 +45,8 @@ def _states(decay: Tensor, drive: Tensor) -> Tensor:
         return _compose(decay, drive)[1]
     chunks = -(-length // CHUNK)
     padding = (0, chunks * CHUNK - length)
-    decay, drive = _compose(F.pad(decay, padding).unflatten(-1, (chunks, CHUNK)),
-                            F.pad(drive, padding).unflatten(-1, (chunks, CHUNK)))
+    decay, drive = _compose(torch.unflatten(F.pad(decay, padding), -1, (chunks, CHUNK)),
+                            torch.unflatten(F.pad(drive, padding), -1, (chunks, CHUNK)))
     entering = F.pad(_states(decay[..., -1], drive[..., -1])[..., :-1], (1, 0))
     return (drive + decay * entering.unsqueeze(-1)).flatten(-2)[..., :length]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 import logging
-from types import ModuleType
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -22,7 +22,19 @@ from rsgmamba_ros.vocabulary.errors import BackendUnavailableError
 
 logger = logging.getLogger(__name__)
 
-BACKENDS: dict[str, ModuleType] = {
+
+class Backend(Protocol):
+    """A module with one way to scan."""
+
+    def unavailable_reason(self, device: torch.device) -> str | None:
+        """Why this backend cannot run on the device; None where it can."""
+
+    def selective_scan(self, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None,
+                       delta_bias: Tensor | None, delta_softplus: bool) -> Tensor:
+        """See the function of that name below."""
+
+
+BACKENDS: dict[str, Backend] = {
     'reference': selective_scan_reference,
     'chunked': selective_scan_chunked,
     'cpp': selective_scan_cpp,
@@ -48,7 +60,7 @@ def choose_backend(name: str, device_type: str) -> str:
         if reason:
             raise BackendUnavailableError(f'scan backend {name!r} is not available: {reason}')
         return name
-    reasons = []
+    reasons: list[str] = []
     for candidate in PREFERENCE:
         reason = BACKENDS[candidate].unavailable_reason(device)
         if reason is None:
@@ -58,7 +70,7 @@ def choose_backend(name: str, device_type: str) -> str:
     raise AssertionError('chunked is available everywhere')
 
 
-@torch.compiler.assume_constant_result
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # torch states no types for it
 def _chosen(name: str, device_type: str) -> str:
     """`choose_backend`, which looks for compilers and packages: nothing that a compiled graph may trace."""
     return choose_backend(name, device_type)
@@ -123,8 +135,8 @@ def selective_scan_map(u: Tensor, projected: Tensor, dt_weight: Tensor, dt_bias:
     _, height, width, _ = u.shape
     rank, states = dt_weight.shape[2], A.shape[2]
     sequences = cross_scan(u.permute(0, 3, 1, 2))
-    step, B, C = cross_scan(projected.permute(0, 3, 4, 1, 2)).split((rank, states, states), dim=2)
+    step, B, C = torch.split(cross_scan(projected.permute(0, 3, 4, 1, 2)), [rank, states, states], dim=2)
     delta = torch.matmul(dt_weight.to(step.dtype), step)
     scanned = BACKENDS[name].selective_scan(
         sequences.flatten(1, 2), delta.flatten(1, 2), A.flatten(0, 1), B, C, D.flatten(), dt_bias.flatten(), True)
-    return cross_merge(scanned.unflatten(1, (DIRECTIONS, -1)), height, width).permute(0, 2, 3, 1)
+    return cross_merge(torch.unflatten(scanned, 1, (DIRECTIONS, -1)), height, width).permute(0, 2, 3, 1)

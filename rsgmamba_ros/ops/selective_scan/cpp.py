@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,7 +16,6 @@ from rsgmamba_ros.ops.cpu.library import cpu_library, cpu_library_problem
 
 DTYPES = (torch.float32, torch.bfloat16)
 TILE = 32  # kTile of the header
-Gradients = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]  # of struct Gradients in the backward
 
 
 def unavailable_reason(device: torch.device) -> str | None:
@@ -30,12 +30,12 @@ def selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D:
     order = torch.arange(u.shape[-1], dtype=torch.int32).expand(groups, -1).contiguous()
     projected = torch.cat((B, C), dim=2).permute(0, 3, 1, 2)
     zeros = u.new_zeros(groups, channels, dtype=torch.float32)
-    output, _ = torch.ops.rsgmamba.scan(
+    output: Tensor = torch.ops.rsgmamba.scan(
         u.transpose(1, 2), delta.to(u.dtype).transpose(1, 2), projected,
         u.new_zeros(groups, channels, 0, dtype=torch.float32),
         zeros if delta_bias is None else delta_bias.float().view(groups, channels),
         A.float().view(groups, channels, -1), zeros if D is None else D.float().view(groups, channels),
-        order, delta_softplus, _needs_gradient(u, delta, A, B, C, D, delta_bias))
+        order, delta_softplus, _needs_gradient(u, delta, A, B, C, D, delta_bias))[0]
     return output.transpose(1, 2)
 
 
@@ -48,7 +48,8 @@ def selective_scan_map(u: Tensor, projected: Tensor, dt_weight: Tensor, dt_bias:
     arguments = (u.view(batch, -1, channels), None, projected.view(batch, height * width, *projected.shape[3:]),
                  dt_weight.float(), dt_bias.float(), A.float(), D.float(), order, True, keep)
     if keep or torch.compiler.is_compiling():
-        return torch.ops.rsgmamba.scan(*arguments)[0].view(u.shape)
+        output: Tensor = torch.ops.rsgmamba.scan(*arguments)[0]
+        return output.view(u.shape)
     return _run_forward(*arguments)[0].view(u.shape)  # spares the dispatcher's 50 us
 
 
@@ -104,12 +105,13 @@ _scan = torch.library.custom_op(
 
 
 @_scan.register_fake
-def _(u, delta, projected, dt_weight, dt_bias, A, D, order, softplus, keep):
+def _(u: Tensor, delta: Tensor | None, projected: Tensor, dt_weight: Tensor, dt_bias: Tensor, A: Tensor, D: Tensor,
+      order: Tensor, softplus: bool, keep: bool) -> tuple[Tensor, Tensor]:
     return _empty_results(u, delta, dt_weight, A, keep)
 
 
 def _run_backward(dy: Tensor, u: Tensor, delta: Tensor | None, projected: Tensor, dt_weight: Tensor, dt_bias: Tensor,
-                  A: Tensor, D: Tensor, order: Tensor, states: Tensor, softplus: bool) -> Gradients:
+                  A: Tensor, D: Tensor, order: Tensor, states: Tensor, softplus: bool) -> tuple[Tensor, ...]:
     u, projected, dy = (tensor.float().contiguous() for tensor in (u, projected, dy))
     delta = None if delta is None else delta.float().contiguous()
     weights = [tensor.contiguous() for tensor in (dt_weight, dt_bias, A, D, order)]
@@ -122,7 +124,8 @@ def _run_backward(dy: Tensor, u: Tensor, delta: Tensor | None, projected: Tensor
     return gradients
 
 
-def _empty_gradients(u: Tensor, delta: Tensor | None, projected: Tensor, dt_weight: Tensor, A: Tensor) -> Gradients:
+def _empty_gradients(u: Tensor, delta: Tensor | None, projected: Tensor, dt_weight: Tensor,
+                     A: Tensor) -> tuple[Tensor, ...]:
     directions, channels, states = A.shape
     shapes = (u.shape, (0,) if delta is None else delta.shape, projected.shape, dt_weight.shape,
               (directions, channels), (directions, channels, states), (directions, channels))
@@ -137,11 +140,12 @@ _scan_backward = torch.library.custom_op(
 
 
 @_scan_backward.register_fake
-def _(dy, u, delta, projected, dt_weight, dt_bias, A, D, order, states, softplus):
+def _(dy: Tensor, u: Tensor, delta: Tensor | None, projected: Tensor, dt_weight: Tensor, dt_bias: Tensor, A: Tensor,
+      D: Tensor, order: Tensor, states: Tensor, softplus: bool) -> tuple[Tensor, ...]:
     return _empty_gradients(u, delta, projected, dt_weight, A)
 
 
-def _remember(ctx, inputs, output) -> None:
+def _remember(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:  # as torch calls it
     u, delta, projected, dt_weight, dt_bias, A, D, order, softplus, keep = inputs
     if not keep:
         raise RuntimeError('the scan ran without keeping its states, so it has no backward')
@@ -149,7 +153,7 @@ def _remember(ctx, inputs, output) -> None:
     ctx.save_for_backward(u, delta, projected, dt_weight, dt_bias, A, D, order, output[1])
 
 
-def _differentiate(ctx, dy: Tensor, _) -> tuple[Tensor | None, ...]:
+def _differentiate(ctx: Any, dy: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:  # as above
     u, delta, projected, dt_weight, dt_bias, A, D, order, states = ctx.saved_tensors
     du, ddelta, dprojected, *rest = torch.ops.rsgmamba.scan_backward(
         dy, u, delta, projected, dt_weight, dt_bias, A, D, order, states, ctx.softplus)

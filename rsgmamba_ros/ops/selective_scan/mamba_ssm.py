@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,7 +29,8 @@ def selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D:
     """See `rsgmamba_ros.ops.selective_scan.contract.selective_scan`."""
     delta, B, C = (tensor.to(u.dtype) for tensor in (delta, B, C))  # the kernel wants one dtype
     D, delta_bias = (None if tensor is None else tensor.float() for tensor in (D, delta_bias))
-    return torch.ops.rsgmamba.mamba_ssm_scan(u, delta, A.float(), B, C, D, delta_bias, delta_softplus)[0]
+    output: Tensor = torch.ops.rsgmamba.mamba_ssm_scan(u, delta, A.float(), B, C, D, delta_bias, delta_softplus)[0]
+    return output
 
 
 def _run_forward(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None,
@@ -46,7 +48,8 @@ _scan = torch.library.custom_op(
 
 
 @_scan.register_fake
-def _(u, delta, A, B, C, D, delta_bias, softplus):
+def _(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None, delta_bias: Tensor | None,
+      softplus: bool) -> tuple[Tensor, Tensor]:
     chunks = (u.shape[2] + CHUNK - 1) // CHUNK
     states = u.new_empty(u.shape[0], u.shape[1], chunks, 2 * A.shape[1], dtype=torch.float32)
     return torch.empty_like(u, memory_format=torch.contiguous_format), states
@@ -67,17 +70,18 @@ _scan_backward = torch.library.custom_op(
 
 
 @_scan_backward.register_fake
-def _(dy, u, delta, A, B, C, D, delta_bias, states, softplus):
+def _(dy: Tensor, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None,
+      delta_bias: Tensor | None, states: Tensor, softplus: bool) -> list[Tensor]:
     like = [tensor for tensor in (u, delta, A, B, C, D, delta_bias) if tensor is not None]
     return [torch.empty_like(tensor, memory_format=torch.contiguous_format) for tensor in like]
 
 
-def _remember(ctx, inputs, output) -> None:
+def _remember(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:  # as torch calls it
     *tensors, ctx.softplus = inputs
     ctx.save_for_backward(*tensors, output[1])
 
 
-def _differentiate(ctx, dy: Tensor, _) -> tuple[Tensor | None, ...]:
+def _differentiate(ctx: Any, dy: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:  # as above
     *tensors, states = ctx.saved_tensors
     gradients = iter(torch.ops.rsgmamba.mamba_ssm_scan_backward(dy, *tensors, states, ctx.softplus))
     return *(None if tensor is None else next(gradients).to(tensor.dtype) for tensor in tensors), None

@@ -12,6 +12,7 @@ from importlib import import_module
 from importlib.util import find_spec
 import os
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,9 +35,10 @@ def selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D:
                    delta_bias: Tensor | None, delta_softplus: bool) -> Tensor:
     """See `rsgmamba_ros.ops.selective_scan.contract.selective_scan`."""
     zeros = A.new_zeros(A.shape[0], dtype=torch.float32)
-    return torch.ops.rsgmamba.triton_scan(
+    output: Tensor = torch.ops.rsgmamba.triton_scan(
         u, delta, A.float(), B, C, zeros if D is None else D.float(), zeros if delta_bias is None else
         delta_bias.float(), delta_softplus)[0]
+    return output
 
 
 def _launch(u: Tensor, B: Tensor) -> tuple[tuple[int, int, int], dict[str, int]]:
@@ -78,7 +80,8 @@ _scan = torch.library.custom_op(
 
 
 @_scan.register_fake
-def _(u, delta, A, B, C, D, delta_bias, softplus):
+def _(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor,
+      softplus: bool) -> tuple[Tensor, Tensor]:
     return _empty_outputs(u, A)
 
 
@@ -102,17 +105,18 @@ _scan_backward = torch.library.custom_op(
 
 
 @_scan_backward.register_fake
-def _(dy, u, delta, A, B, C, D, delta_bias, starts, softplus):
+def _(dy: Tensor, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor,
+      starts: Tensor, softplus: bool) -> list[Tensor]:
     return [torch.empty_like(tensor, memory_format=torch.contiguous_format)
             for tensor in (u, delta, A, B, C, D, delta_bias)]
 
 
-def _remember(ctx, inputs, output) -> None:
+def _remember(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:  # as torch calls it
     *tensors, ctx.softplus = inputs
     ctx.save_for_backward(*tensors, output[1])
 
 
-def _differentiate(ctx, dy: Tensor, _) -> tuple[Tensor | None, ...]:
+def _differentiate(ctx: Any, dy: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:  # as above
     return *torch.ops.rsgmamba.triton_scan_backward(dy, *ctx.saved_tensors, ctx.softplus), None
 
 

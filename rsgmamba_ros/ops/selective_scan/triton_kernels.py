@@ -5,37 +5,41 @@ import triton
 import triton.language as tl
 
 
-@triton.jit
-def _compose(decay_before, drive_before, decay, drive):
+@triton.jit  # type: ignore[untyped-decorator]  # triton has no types
+def _compose(decay_before: tl.tensor, drive_before: tl.tensor, decay: tl.tensor,
+             drive: tl.tensor) -> tuple[tl.tensor, tl.tensor]:
     """Two steps `h -> decay h + drive` as one."""
     return decay_before * decay, drive_before * decay + drive
 
 
-@triton.jit
-def _compose_and_lag(decay_before, drive_before, lag_decay_before, lag_drive_before,
-                     decay, drive, lag_decay, lag_drive):
+@triton.jit  # type: ignore[untyped-decorator]  # triton has no types
+def _compose_and_lag(decay_before: tl.tensor, drive_before: tl.tensor, lag_decay_before: tl.tensor,
+                     lag_drive_before: tl.tensor, decay: tl.tensor, drive: tl.tensor, lag_decay: tl.tensor,
+                     lag_drive: tl.tensor) -> tuple[tl.tensor, tl.tensor, tl.tensor, tl.tensor]:
     """`_compose`, and beside it the same steps without the last one; of a single step that is `h -> 1 h + 0`."""
     return (decay_before * decay, drive_before * decay + drive,
             decay_before * lag_decay, drive_before * lag_decay + lag_drive)
 
 
-@triton.jit
-def _softplus(size):
+@triton.jit  # type: ignore[untyped-decorator]  # triton has no types
+def _softplus(size: tl.tensor) -> tl.tensor:
     return tl.maximum(size, 0.0) + tl.log(1.0 + tl.exp(-tl.abs(size)))
 
 
-@triton.jit
-def scan_kernel(u, delta, A, B, C, D, delta_bias, output, starts, length, channels, groups, states,
-                STATES: tl.constexpr, BLOCK: tl.constexpr, STEPS: tl.constexpr, SOFTPLUS: tl.constexpr):
-    """Scan BLOCK channels of one group of one batch item; a row is a pair of channel and state.
+@triton.jit  # type: ignore[untyped-decorator]  # triton has no types
+def scan_kernel(u: tl.tensor, delta: tl.tensor, A: tl.tensor, B: tl.tensor, C: tl.tensor, D: tl.tensor,
+                delta_bias: tl.tensor, output: tl.tensor, starts: tl.tensor, length: tl.tensor, channels: tl.tensor,
+                groups: tl.tensor, states: tl.tensor, STATES: tl.constexpr, BLOCK: tl.constexpr, STEPS: tl.constexpr,
+                SOFTPLUS: tl.constexpr) -> None:
+    """Scan BLOCK channels of one group of one batch item; `pair` is a pair of channel and state.
 
     u, delta, output (batch, groups * channels, length); A (groups * channels, states); B, C (batch, groups, states,
     length); D, delta_bias (groups * channels). STATES is `states` rounded up to a power of two. Into starts (batch,
     groups * channels, states, chunks) go the states before each chunk of STEPS, for the backward.
     """
     batch, group, block = tl.program_id(0), tl.program_id(1), tl.program_id(2)
-    row = tl.arange(0, BLOCK * STATES)
-    in_group, state = block * BLOCK + row // STATES, row % STATES
+    pair = tl.arange(0, BLOCK * STATES)
+    in_group, state = block * BLOCK + pair // STATES, pair % STATES
     real = (in_group < channels) & (state < states)
     channel = group * channels + in_group
     fade = tl.load(A + channel * states + state, mask=real, other=0.0)
@@ -46,10 +50,10 @@ def scan_kernel(u, delta, A, B, C, D, delta_bias, output, starts, length, channe
     own_sequence = (batch * groups * channels + group * channels + own) * length
     reading = ((batch * groups + group) * states + state) * length
     chunks = tl.cdiv(length, STEPS)
-    start_of_row = ((batch * groups * channels + channel) * states + state) * chunks
+    start_of_pair = ((batch * groups * channels + channel) * states + state) * chunks
     h = tl.zeros((BLOCK * STATES,), tl.float32)
     for start in range(0, length, STEPS):
-        tl.store(starts + start_of_row + start // STEPS, h, mask=real)
+        tl.store(starts + start_of_pair + start // STEPS, h, mask=real)
         step = start + tl.arange(0, STEPS)
         mask = real[:, None] & (step < length)[None, :]
         value = tl.load(u + sequence[:, None] + step[None, :], mask=mask, other=0.0).to(tl.float32)
@@ -68,10 +72,13 @@ def scan_kernel(u, delta, A, B, C, D, delta_bias, output, starts, length, channe
         tl.store(output + own_sequence[:, None] + step[None, :], read + skip[:, None] * own_value, mask=inside)
 
 
-@triton.jit
-def scan_backward_kernel(dy, u, delta, A, B, C, D, delta_bias, starts, du, ddelta, dA, dB, dC, dD, ddelta_bias, length,
-                         channels, groups, states, STATES: tl.constexpr, BLOCK: tl.constexpr, STEPS: tl.constexpr,
-                         SOFTPLUS: tl.constexpr):
+@triton.jit  # type: ignore[untyped-decorator]  # triton has no types
+def scan_backward_kernel(dy: tl.tensor, u: tl.tensor, delta: tl.tensor, A: tl.tensor, B: tl.tensor, C: tl.tensor,
+                         D: tl.tensor, delta_bias: tl.tensor, starts: tl.tensor, du: tl.tensor, ddelta: tl.tensor,
+                         dA: tl.tensor, dB: tl.tensor, dC: tl.tensor, dD: tl.tensor, ddelta_bias: tl.tensor,
+                         length: tl.tensor, channels: tl.tensor, groups: tl.tensor, states: tl.tensor,
+                         STATES: tl.constexpr, BLOCK: tl.constexpr, STEPS: tl.constexpr,
+                         SOFTPLUS: tl.constexpr) -> None:
     """Gradients of `scan_kernel`'s inputs, chunk by chunk from the last to the first; programs and shapes as there.
 
     With `g_t` the gradient of the state `h_t`: `g_t = C_t dy_t + decay_{t+1} g_{t+1}`. What several programs add to is
@@ -79,8 +86,8 @@ def scan_backward_kernel(dy, u, delta, A, B, C, D, delta_bias, starts, du, ddelt
     channels); dB, dC (blocks, batch, groups, states, length), all float32.
     """
     batch, group, block = tl.program_id(0), tl.program_id(1), tl.program_id(2)
-    row = tl.arange(0, BLOCK * STATES)
-    in_group, state = block * BLOCK + row // STATES, row % STATES
+    pair = tl.arange(0, BLOCK * STATES)
+    in_group, state = block * BLOCK + pair // STATES, pair % STATES
     real = (in_group < channels) & (state < states)
     channel = group * channels + in_group
     item = batch * groups * channels + channel
@@ -92,7 +99,7 @@ def scan_backward_kernel(dy, u, delta, A, B, C, D, delta_bias, starts, du, ddelt
     reading = ((batch * groups + group) * states + state) * length
     own_state = tl.arange(0, STATES)
     part = (((block * tl.num_programs(0) + batch) * groups + group) * states + own_state) * length
-    position = tl.arange(0, STEPS)[None, :]
+    step_in_chunk = tl.arange(0, STEPS)[None, :]
     one, zero = tl.full((BLOCK * STATES, STEPS), 1.0, tl.float32), tl.zeros((BLOCK * STATES, STEPS), tl.float32)
     fade_gradient = tl.zeros((BLOCK * STATES,), tl.float32)
     bias_gradient = tl.zeros((BLOCK * STATES,), tl.float32)
@@ -120,7 +127,7 @@ def scan_backward_kernel(dy, u, delta, A, B, C, D, delta_bias, starts, du, ddelt
         _, _, lag_decay, lag_drive = tl.associative_scan((decay, decay * read, one, zero), 1, _compose_and_lag,
                                                          reverse=True)
         g = read + lag_drive + lag_decay * after[:, None]
-        after = tl.sum(tl.where(position == 0, decay * g, 0.0), axis=1)
+        after = tl.sum(tl.where(step_in_chunk == 0, decay * g, 0.0), axis=1)
 
         size_gradient = g * (fade[:, None] * kept + b * value)
         if SOFTPLUS:

@@ -82,7 +82,8 @@ class Engine:
             self.run(images, torch.tensor([[index in case for index in range(len(self.modalities))]]))
 
 
-def calibrated_reliability(logits: np.ndarray, available: np.ndarray, calibration: Mapping[str, Mapping[str, list[float]]],
+def calibrated_reliability(logits: np.ndarray, available: np.ndarray,
+                           calibration: Mapping[str, Mapping[str, list[float]]],
                            modalities: tuple[Modality, ...]) -> np.ndarray:
     """Reliability logits -> published learned reliability.
 

@@ -9,7 +9,7 @@ from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 import statistics
-from typing import Any
+from typing import TypeVar
 
 from rsgmamba_ros.pipeline.monitoring.health_report import Dropout, Finding, HealthLevel, HealthReport, InputHealth
 from rsgmamba_ros.pipeline.synchronisation.stream_clock import NS_PER_S, StreamClock
@@ -18,6 +18,8 @@ from rsgmamba_ros.vocabulary.images import ImageBundle, Modality
 from rsgmamba_ros.vocabulary.segmentation import Segmentation
 
 __all__ = ['Dropout', 'Finding', 'HealthConfig', 'HealthLevel', 'HealthMonitor', 'HealthReport', 'InputHealth']
+
+Value = TypeVar('Value')
 
 #: Dropouts and values that are kept; older ones are only counted.
 KEPT_DROPOUTS = 100
@@ -35,7 +37,7 @@ class HealthConfig:
     """Where health ends.
 
     Attributes:
-        window_s: rates, latencies, reliabilities and drops are judged over this time.
+        window_s: rates, latencies, reliabilities and drops are measured over this time.
         max_latency_s: p95 of the latency (end of the result minus stamp) above which a warning is given.
         min_rate_fraction: share of a stream's learned rate below which images are being lost on the way.
         max_drop_fraction: share of the arrived images that may be dropped.
@@ -59,7 +61,7 @@ class HealthConfig:
 
 
 class HealthMonitor:
-    """Collects what happens, in bounded memory, and judges it when asked.
+    """Collects what happens, in bounded memory, and reports on it when asked.
 
     Args:
         modalities: every configured input; one that never arrives is a finding.
@@ -123,27 +125,29 @@ class HealthMonitor:
                 self._inputs[modality].reliabilities.append((now_ns, reliability.reliability))
 
     def report(self, now_ns: int) -> HealthReport:
-        """Judge the window that ends now."""
-        self._start(now_ns)
+        """Report on the window that ends now."""
+        started_ns = self._start(now_ns)
         since = now_ns - self._window_ns
-        seconds = max(min(self._window_ns, now_ns - self._started_ns), 1) / NS_PER_S
+        seconds = max(min(self._window_ns, now_ns - started_ns), 1) / NS_PER_S
         inputs = {str(modality): one.health(now_ns, self._window_ns, seconds)
                   for modality, one in self._inputs.items()}
         latencies = _since(self._latencies_s, since)
         rate = len(_since(self._results_ns, since)) / seconds
-        findings = [finding for name, one in inputs.items() for finding in self._judge_input(name, one, since)]
-        findings += self._judge_output(now_ns, inputs, latencies)
-        findings += self._judge_drops(since, inputs)
+        findings = [finding for name, one in inputs.items() for finding in self._check_input(name, one, since)]
+        findings += self._check_output(now_ns, inputs, latencies)
+        findings += self._check_drops(since, inputs)
         findings += [Finding(HealthLevel.WARN, 'synchroniser', text) for text in self._reports(since)]
         level = max((finding.level for finding in findings), default=HealthLevel.OK)
         return HealthReport(level, tuple(findings), inputs, self._bundles, self._results, rate, _latency_ms(latencies),
                             dict(self._drops))
 
-    def _start(self, now_ns: int) -> None:
+    def _start(self, now_ns: int) -> int:
+        """The time of the first event, which may be this one."""
         if self._started_ns is None:
             self._started_ns = now_ns
+        return self._started_ns
 
-    def _judge_input(self, name: str, health: InputHealth, since_ns: int) -> list[Finding]:
+    def _check_input(self, name: str, health: InputHealth, since_ns: int) -> list[Finding]:
         if health.age_s is None:
             return [Finding(HealthLevel.WARN, name, 'never received: check the name of the topic and its QoS')]
         if health.dropouts and health.dropouts[-1].ongoing:
@@ -159,14 +163,14 @@ class HealthMonitor:
             findings.append(Finding(HealthLevel.WARN, name, f'reliability is {health.reliability:.2f}'))
         return findings
 
-    def _judge_output(self, now_ns: int, inputs: Mapping[str, InputHealth],
+    def _check_output(self, now_ns: int, inputs: Mapping[str, InputHealth],
                       latencies: list[float]) -> list[Finding]:
         alive = [one for one in inputs.values()
                  if one.age_s is not None and not (one.dropouts and one.dropouts[-1].ongoing)]
         if not alive:
             return [Finding(HealthLevel.ERROR, 'output', 'no image arrives from any sensor')]
         findings = []
-        last = self._results_ns[-1][0] if self._results_ns else self._started_ns
+        last = self._results_ns[-1][0] if self._results_ns else self._start(now_ns)
         silence = (now_ns - last) / NS_PER_S
         if silence > self.config.max_silence_s:
             findings.append(Finding(HealthLevel.ERROR, 'output', f'no result for {silence:.1f} s while images arrive'))
@@ -179,7 +183,7 @@ class HealthMonitor:
             findings.append(Finding(HealthLevel.WARN, 'output', 'latency grows: images queue up on the way'))
         return findings
 
-    def _judge_drops(self, since_ns: int, inputs: Mapping[str, InputHealth]) -> list[Finding]:
+    def _check_drops(self, since_ns: int, inputs: Mapping[str, InputHealth]) -> list[Finding]:
         arrived = sum(one.rate_hz for one in inputs.values()) * self.config.window_s
         drops: Counter[str] = Counter()
         for cause, count in _since(self._recent_drops, since_ns):
@@ -218,10 +222,10 @@ class _Input:
         self.arrivals.append((now_ns, None))
 
     def health(self, now_ns: int, window_ns: int, seconds: float) -> InputHealth:
-        silence = self.clock.silence_ns(now_ns)
+        last, silence = self.clock.last_received_ns, self.clock.silence_ns(now_ns)
         dropouts, count = tuple(self.dropouts), self.dropout_count
-        if silence is not None and self.clock.is_dead(now_ns):
-            dropouts += (Dropout(self.clock.last_received_ns, silence / NS_PER_S, ongoing=True),)
+        if last is not None and silence is not None and self.clock.is_dead(now_ns):
+            dropouts += (Dropout(last, silence / NS_PER_S, ongoing=True),)
             count += 1
         since_ns = now_ns - window_ns
         presences = Counter(_since(self.presences, since_ns))
@@ -243,7 +247,8 @@ class _Input:
         return max(rates, default=None)
 
 
-def _since(values: deque[tuple[int, Any]], since_ns: int) -> list[Any]:
+def _since(values: deque[tuple[int, Value]], since_ns: int) -> list[Value]:
+    """The values later than `since_ns`; the earlier ones are dropped."""
     while values and values[0][0] <= since_ns:
         values.popleft()
     return [value for _, value in values]

@@ -4,7 +4,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import IntEnum
-from typing import Any
 
 
 class HealthLevel(IntEnum):
@@ -89,10 +88,7 @@ class HealthReport:
         worst = [f'{finding.source}: {finding.text}' for finding in self.findings if finding.level == self.level]
         return '; '.join(worst) if worst else f'{self.output_rate_hz:.1f} results a second'
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """Plain values for `json.dumps`."""
-        values = asdict(self)
-        values['level'] = self.level.name
-        for finding in values['findings']:
-            finding['level'] = finding['level'].name
-        return values
+        findings = [{**asdict(finding), 'level': finding.level.name} for finding in self.findings]
+        return {**asdict(self), 'level': self.level.name, 'findings': findings}

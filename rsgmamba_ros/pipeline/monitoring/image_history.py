@@ -56,11 +56,11 @@ class ImageHistory:
         checksums = np.array([crc32(row) for row in rows], np.uint32)
         first = rows[..., 0] if rows.ndim == 3 else rows
         structured = (first[:, 1:] != first[:, :-1]).mean(axis=1) > _STRUCTURE_SHARE
-        known = self._checksums
-        if known.shape[1:] != checksums.shape:
-            known = np.zeros((0, len(checksums)), np.uint32)
-        equal = known[:, structured] == checksums[structured]
-        self._checksums = np.concatenate([known, checksums[None]])[-self._length:]
+        earlier = self._checksums
+        if earlier.shape[1:] != checksums.shape:
+            earlier = np.zeros((0, len(checksums)), np.uint32)
+        equal = earlier[:, structured] == checksums[structured]
+        self._checksums = np.concatenate([earlier, checksums[None]])[-self._length:]
         return _repetition(equal)
 
 

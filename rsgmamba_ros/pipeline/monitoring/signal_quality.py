@@ -25,7 +25,7 @@ _NAMED_BELOW = 0.9
 
 @dataclass(frozen=True)
 class SignalQualityConfig:
-    """When an image counts as spoilt. A ramp is (figure of quality 0, figure of quality 1).
+    """When an image counts as corrupted. A ramp is (figure of quality 0, figure of quality 1).
 
     Attributes:
         sampled_rows: rows looked at.
@@ -71,7 +71,7 @@ class SignalQuality:
 
 
 class SignalQualityMonitor:
-    """Judges the images of every sensor, each against its own past. Not thread-safe."""
+    """Assesses the images of every sensor, each against its own past. Not thread-safe."""
 
     def __init__(self, config: SignalQualityConfig | None = None):
         self.config = config or SignalQualityConfig()
@@ -82,7 +82,7 @@ class SignalQualityMonitor:
         self._tracks.clear()
 
     def assess(self, image: StampedImage) -> SignalQuality:
-        """Judge one image. The same image asked for again (same stamp) is not held against it.
+        """Assess one image. The same image asked for again (same stamp) is not held against it.
 
         Frozen is a matter of two repeats: one alone halves the quality (`repeated`), since a driver may send an image
         twice; the second takes it to 0, and the first new image ends it.
@@ -93,10 +93,10 @@ class SignalQualityMonitor:
         if image.stamp_ns < track.stamp_ns:
             track.forget_images()
         track.stamp_ns = image.stamp_ns
-        track.quality = self._judge(image, track)
+        track.quality = self._measure(image, track)
         return track.quality
 
-    def _judge(self, image: StampedImage, track: _Track) -> SignalQuality:
+    def _measure(self, image: StampedImage, track: _Track) -> SignalQuality:
         if min(image.size) < 4:
             return SignalQuality(0.0, ('empty',))
         step = max(1, image.size[0] // self.config.sampled_rows)
@@ -151,10 +151,11 @@ class _Track:
             floor: noise that does not matter, added to both sides of the ratio.
             usual_at_most: no sensor of this kind is noisier than this when all is well.
         """
+        worst, best = config.noise_ratio
         level = min(sigma if self._noise_level is None else self._noise_level, usual_at_most)
         ratio = (sigma + floor) / (level + floor)
         self._noise_level = sigma if sigma < level else level * 1.003 + 0.001 * floor
-        return max(config.noise_floor, _ramp(log(max(ratio, 1e-6)), tuple(log(limit) for limit in config.noise_ratio)))
+        return max(config.noise_floor, _ramp(log(max(ratio, 1e-6)), (log(worst), log(best))))
 
 
 def _ramp(figure: float, ramp: Ramp) -> float:

@@ -1,4 +1,4 @@
-"""Whether the stamps of one stream may be compared with the leader's, judged by arrival times.
+"""Whether the stamps of one stream may be compared with the leader's, decided by arrival times.
 
 At 30 Hz a clock that is 0.2 s off matches other images perfectly: only arrivals can tell. The measure is the
 *relative lag* of an image: its lag (arrival minus stamp) minus the lowest recent lag of the leader. Equal
@@ -17,12 +17,21 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection
+from dataclasses import dataclass
 from statistics import median_low
 
 from rsgmamba_ros.pipeline.synchronisation.stream_clock import NS_PER_S, WINDOW_IMAGES
 
 #: Windows without a change after which a faster delivery is taken for the normal one.
 SETTLED_WINDOWS = 10
+
+
+@dataclass
+class _Delivery:
+    """The relative lag that is taken for delivery: now, and when it was first learned."""
+
+    now_ns: int
+    first_ns: int
 
 
 class ClockComparison:
@@ -49,9 +58,8 @@ class ClockComparison:
         self._window_started_ns = 0
         self._closed_ns: int | None = None
         self._closed_noises_ns: deque[int] = deque(maxlen=2)
-        self._delivery_ns: int | None = None   # relative lag that is believed to be delivery, now
-        self._reference_ns: int | None = None  # the same when it was first learned
-        self._ceiling_ns = limit_ns            # relative lags above it are a fault
+        self._delivery: _Delivery | None = None
+        self._ceiling_ns = limit_ns  # relative lags above it are a fault
         self._settled = 0
 
     def set_back(self, step_ns: int) -> None:
@@ -82,7 +90,7 @@ class ClockComparison:
         """What to add to a stamp: 0 unless there is a fault and estimation was asked for."""
         if not self._estimate or not (self._fault(self.level_ns) or self.drift_ns):
             return 0
-        return self.level_ns - (self._delivery_ns or 0)
+        return self.level_ns - (self._delivery.now_ns if self._delivery else 0)
 
     def refusal(self, relative_lag_ns: int, skew_ns: int = 0) -> str:
         """Why an image must not be paired at this skew: `ahead`, `behind`, `drift`; empty if it may be."""
@@ -107,7 +115,7 @@ class ClockComparison:
                     + self._corrected()]
         if abs(self.level_ns) > self._tolerance * 3 // 4:
             return [_delivery_text(self.level_ns, leader)]
-        change = 0 if self._delivery_ns is None else self._delivery_ns - self._reference_ns
+        change = self._delivery.now_ns - self._delivery.first_ns if self._delivery else 0
         if abs(change) > self._tolerance // 2:
             return [f'{_seconds(change)} {"later" if change > 0 else "earlier"} against {leader} than at first: '
                     'the delivery changed, or a clock stepped']
@@ -130,49 +138,46 @@ class ClockComparison:
 
     def _fault(self, lag_ns: int) -> str:
         floor = -self._limit
-        if self._reference_ns is not None:
-            floor = max(floor, min(self._reference_ns, 0) - self._tolerance)
+        if self._delivery is not None:
+            floor = max(floor, min(self._delivery.first_ns, 0) - self._tolerance)
         if lag_ns < floor:
             return 'ahead'
         return 'behind' if lag_ns > self._ceiling_ns else ''
 
     def _usual(self) -> int:
-        return self.level_ns if self._delivery_ns is None else self._delivery_ns
+        return self._delivery.now_ns if self._delivery else self.level_ns
 
     def _find_drift(self) -> int:
-        if self._closed_ns is None or self._delivery_ns is None or abs(self._closed_ns) > self._limit:
+        if self._closed_ns is None or self._delivery is None or abs(self._closed_ns) > self._limit:
             return 0
-        drift = self._closed_ns - self._delivery_ns
+        drift = self._closed_ns - self._delivery.now_ns
         return drift if abs(drift) > max(self._tolerance // 2, self._noise_ns * 3 // 4) else 0
 
     def _close_window(self) -> None:
         value, noise = min(self._window), _noise(self._window)
         jump = max(self._tolerance // 2, min([noise, *self._closed_noises_ns]) * 3 // 2)
         if abs(value) <= self._limit:
-            if self._delivery_ns is None:
-                self._delivery_ns = self._reference_ns = value
-            elif self._jumped(value, jump):
-                self._delivery_ns, self._settled = value, 0
+            delivery, closed_ns = self._delivery, self._closed_ns
+            if delivery is None or closed_ns is None:
+                self._delivery = _Delivery(value, value)
+            # A creeping lag is a drifting clock; a sudden one is taken for delivery if it can be that.
+            elif min(abs(value - closed_ns), abs(value - delivery.now_ns)) > jump and not self._fault(value):
+                delivery.now_ns, self._settled = value, 0
             else:
-                self._settle()
+                self._settle(delivery)
         self._closed_ns = value
         self._closed_noises_ns.append(noise)
         self._window.clear()
 
-    def _jumped(self, value: int, jump: int) -> bool:
-        # A creeping lag is a drifting clock; a sudden one is taken for delivery if it can be that.
-        return (abs(value - self._closed_ns) > jump and abs(value - self._delivery_ns) > jump
-                and not self._fault(value))
-
-    def _settle(self) -> None:
+    def _settle(self, delivery: _Delivery) -> None:
         self._settled += 1
         # Only towards equal lags: a slow start is commoner than a step that cancels a delay.
-        if self._settled >= SETTLED_WINDOWS and abs(self._delivery_ns) < abs(self._reference_ns):
-            self._reference_ns = self._delivery_ns
+        if self._settled >= SETTLED_WINDOWS and abs(delivery.now_ns) < abs(delivery.first_ns):
+            delivery.first_ns = delivery.now_ns
 
     def _fault_text(self, fault: str, lag_ns: int, leader: str) -> str:
-        offset = abs(lag_ns - (self._reference_ns or 0))
-        verb = 'is' if self._reference_ns is None else 'has stepped'
+        offset = abs(lag_ns - (self._delivery.first_ns if self._delivery else 0))
+        verb = 'has stepped' if self._delivery else 'is'
         if fault == 'ahead':
             return f'clock {verb} {_seconds(offset)} ahead of {leader}' + self._corrected()
         return f'clock {verb} {_seconds(offset)} behind {leader}, or images are delivered that late' + self._corrected()

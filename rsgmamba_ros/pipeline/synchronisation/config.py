@@ -19,11 +19,11 @@ class SynchroniserConfig:
         max_delay_s: largest difference of two streams' delivery; more is taken for a fault of a clock, and an
             image that late is not paired. Above the jitter of delivery, below the offsets to be found.
         wait_factor: how many times a partner's slowest recent delivery is waited for, within `max_wait_s`.
-        revive_images: images in a row after which a stream that was silent is trusted to be back.
+        revive_images: images in a row after which a stream that was silent counts as alive again.
         queue_size: images of a stream that are kept for bundles to come.
         lead_with_auxiliary: whether an auxiliary leads while the leader is silent.
-        clock_offset_s: known error of a modality's stamps, subtracted from them.
-        estimate_clock_offset: correct a fault of a clock by what arrivals say, instead of refusing to pair.
+        clock_offset_s: measured error of a modality's stamps, subtracted from them.
+        estimate_clock_offset: estimate the clock offset from arrival times, instead of refusing to pair.
             The estimate assumes equal delivery, so it is as wrong as the deliveries differ.
     """
 

@@ -31,15 +31,15 @@ class StreamClock:
 
     Attributes:
         last_received_ns: arrival of the newest image; None if none ever came.
-        newest_stamp_ns: highest stamp that was believed; None before the first.
+        newest_stamp_ns: highest stamp that was accepted; None before the first.
         period_ns: usual distance of neighbouring stamps; None until four images have come.
         shortest_period_ns: distance that one in ten neighbouring stamps stay below: the sensor's own period even
             if most images are lost on the way; None until eleven images have come.
-        streak: images since the stream started, came back to life or was distrusted.
-        has_failed: whether it ever came back to life or was distrusted.
+        streak: images since the stream started, came back to life or lost the lead.
+        has_failed: whether it ever came back to life or lost the lead.
         repeats: images in a row whose stamp had been seen before.
         longest_gap_ns: longest time between two arrivals in the window; 0 before the second image.
-        lowest_lag_ns: lag of the fastest delivery in the window; None before the first believed stamp.
+        lowest_lag_ns: lag of the fastest delivery in the window; None before the first accepted stamp.
         pace: seconds that stamps advance in a second of arrivals; 1 unless both halves of the window deny it.
         collisions: images in a row whose stamp fell where no image was missing: the clock was set back.
         zeros: images in a row whose stamp was zero.
@@ -59,7 +59,7 @@ class StreamClock:
         self.lowest_lag_ns: int | None = None
         self.pace = 1.0
         self._arrivals: deque[int] = deque(maxlen=WINDOW_IMAGES)
-        self._believed: deque[tuple[int, int]] = deque(maxlen=WINDOW_IMAGES)
+        self._accepted: deque[tuple[int, int]] = deque(maxlen=WINDOW_IMAGES)
         self._ordered = ORDERED_IMAGES
         self._silence_limit_ns = NS_PER_S
 
@@ -74,7 +74,7 @@ class StreamClock:
         if stamp_ns == 0:
             return 'zero_stamp'
         self.collisions = self.collisions + 1 if self.set_back_ns(stamp_ns) else 0
-        if stamp_ns == self.newest_stamp_ns or any(stamp_ns == known for known, _ in self._believed):
+        if stamp_ns == self.newest_stamp_ns or any(stamp_ns == accepted for accepted, _ in self._accepted):
             self.repeats += 1
             return 'repeated_stamp'
         self.repeats = 0
@@ -83,8 +83,8 @@ class StreamClock:
         else:
             self._ordered = min(self._ordered + 1, ORDERED_IMAGES)
             self.newest_stamp_ns = stamp_ns
-        self._believed.append((stamp_ns, received_ns))
-        self.lowest_lag_ns = min(received - stamp for stamp, received in self._believed)
+        self._accepted.append((stamp_ns, received_ns))
+        self.lowest_lag_ns = min(received - stamp for stamp, received in self._accepted)
         self._learn_period()
         self._learn_pace()
         return ''
@@ -97,9 +97,9 @@ class StreamClock:
         """
         if self.period_ns is None or self.newest_stamp_ns is None or stamp_ns >= self.newest_stamp_ns:
             return 0
-        stamps = sorted(stamp for stamp, _ in self._believed)
-        place = bisect_left(stamps, stamp_ns)
-        if not 0 < place < len(stamps) or 2 * (stamps[place] - stamps[place - 1]) > 3 * self.period_ns:
+        stamps = sorted(stamp for stamp, _ in self._accepted)
+        index = bisect_left(stamps, stamp_ns)
+        if not 0 < index < len(stamps) or 2 * (stamps[index] - stamps[index - 1]) > 3 * self.period_ns:
             return 0
         return self.newest_stamp_ns + self.period_ns - stamp_ns
 
@@ -107,9 +107,9 @@ class StreamClock:
         """Start again after the clock was set back: the old stamps no longer tell order or lag."""
         self.newest_stamp_ns = self.lowest_lag_ns = None
         self.collisions = 0
-        self._believed.clear()
+        self._accepted.clear()
 
-    def distrust(self) -> None:
+    def mark_failed(self) -> None:
         """Count the images that show the stream to be alive from zero."""
         self.streak = 0
         self.has_failed = True
@@ -137,14 +137,14 @@ class StreamClock:
 
     def highest_lag_ns(self, below_ns: int) -> int | None:
         """Lag of the slowest delivery in the window that is no slower than `below_ns`; None if there is none."""
-        lags = [received - stamp for stamp, received in self._believed]
+        lags = [received - stamp for stamp, received in self._accepted]
         return max((lag for lag in lags if lag <= below_ns), default=None)
 
     def _observe_arrival(self, received_ns: int) -> None:
         if len(self._arrivals) >= RHYTHM_IMAGES and self.is_dead(received_ns):
             self._arrivals.clear()
-            self._believed.clear()
-            self.distrust()
+            self._accepted.clear()
+            self.mark_failed()
         self.streak += 1
         self._arrivals.append(received_ns)
         self.last_received_ns = received_ns
@@ -155,7 +155,7 @@ class StreamClock:
             self._silence_limit_ns = max(3 * sum(gaps) // len(gaps) + NS_PER_S // 5, 2 * self.longest_gap_ns)
 
     def _learn_period(self) -> None:
-        stamps = sorted(stamp for stamp, _ in self._believed)
+        stamps = sorted(stamp for stamp, _ in self._accepted)
         gaps = sorted(later - earlier for earlier, later in pairwise(stamps))
         if len(gaps) >= 3:
             # The lower quartile, not the mean: lost images make gaps longer, nothing makes them shorter.
@@ -165,8 +165,8 @@ class StreamClock:
 
     def _learn_pace(self) -> None:
         self.pace = 1.0
-        if len(self._believed) == WINDOW_IMAGES:
-            images = list(self._believed)
+        if len(self._accepted) == WINDOW_IMAGES:
+            images = list(self._accepted)
             paces = [_pace(half) for half in (images[:WINDOW_IMAGES // 2], images[WINDOW_IMAGES // 2:])]
             low, high = PACE_LIMITS
             if max(paces) < low or min(paces) > high:

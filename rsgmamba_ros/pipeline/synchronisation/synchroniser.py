@@ -14,7 +14,7 @@ How it decides:
   `wait_factor` times what the partner's slowest recent delivery and half a period explain, at most `max_wait_s`.
 - *Which image is the partner.* The nearest within `max_skew_s` (inclusive). A newer image that a coming
   leading image is nearer to is left for that one; an older one that nobody took may be used at the deadline.
-- *What is believed.* See `clock_comparison.py`.
+- *Which stamps are used.* See `clock_comparison.py`.
 
 A stamp of the leading stream further back than `max_delay_s`, or a clock that goes back as much, is a bag that
 loops: what waits is released and everything learned is forgotten. Two of its images in a row that go back less, to
@@ -41,6 +41,9 @@ RESOLUTION_NS = 30_000_000
 #: How long an event (a jump back, a dropped image) stays among the reports.
 EVENT_NS = NS_PER_S
 
+#: Earlier and later than any time.
+PAST_NS, FUTURE_NS = -1 << 62, 1 << 62
+
 
 class Synchroniser:
     """See the module.
@@ -62,6 +65,19 @@ class Synchroniser:
         self._events: deque[tuple[int, str]] = deque(maxlen=8)
         self._forget()
 
+    def _forget(self) -> None:
+        self.active = self.config.leader
+        self._streams: dict[Modality, ImageStream] = {}
+        order = sorted(self.config.modalities, key=lambda modality: modality is not self.config.leader)
+        for modality in order:
+            comparison = ClockComparison(tolerance_ns=max(self._max_skew, RESOLUTION_NS), limit_ns=self._max_delay,
+                                         estimate=self.config.estimate_clock_offset)
+            self._streams[modality] = ImageStream(modality, self._streams.get(self.config.leader), comparison)
+        self._pending: list[Arrival] = []
+        self._last_lead_ns: int | None = None
+        self._now = PAST_NS
+        self._started_ns = FUTURE_NS
+
     def push(self, image: StampedImage, *, now_ns: int) -> list[ImageBundle]:
         """Take in one image.
 
@@ -80,8 +96,7 @@ class Synchroniser:
             raise ValueError(f'image of {image.modality}, but the synchroniser is configured for '
                              f'{[str(modality) for modality in self._streams]}')
         bundles = self.poll(now_ns)
-        if self._started_ns is None:
-            self._started_ns = self._now
+        self._started_ns = min(self._started_ns, self._now)
         bundles += self._jump_back(image)
         arrival = self._observe(image)
         self._lead_from(arrival)
@@ -96,9 +111,9 @@ class Synchroniser:
     def poll(self, now_ns: int) -> list[ImageBundle]:
         """Give the bundles whose deadline has passed, in stamp order."""
         bundles = []
-        if self._now is not None and now_ns < self._now - self._max_delay:
+        if now_ns < self._now - self._max_delay:
             bundles = self._flush(f'the clock went back {(self._now - now_ns) / NS_PER_S:.2f} s', now_ns)
-        self._now = now_ns if self._now is None else max(self._now, now_ns)
+        self._now = max(self._now, now_ns)
         return bundles + self._release()
 
     def next_deadline_ns(self) -> int | None:
@@ -124,19 +139,6 @@ class Synchroniser:
         self.counters['reset'] += 1
         self._events.clear()
         self._forget()
-
-    def _forget(self) -> None:
-        self.active = self.config.leader
-        self._streams: dict[Modality, ImageStream] = {}
-        order = sorted(self.config.modalities, key=lambda modality: modality is not self.config.leader)
-        for modality in order:
-            comparison = ClockComparison(tolerance_ns=max(self._max_skew, RESOLUTION_NS), limit_ns=self._max_delay,
-                                         estimate=self.config.estimate_clock_offset)
-            self._streams[modality] = ImageStream(modality, self._streams.get(self.config.leader), comparison)
-        self._pending: list[Arrival] = []
-        self._last_lead_ns: int | None = None
-        self._started_ns: int | None = None
-        self._now: int | None = None
 
     def _observe(self, image: StampedImage) -> Arrival:
         stream = self._streams[image.modality]
@@ -236,7 +238,7 @@ class Synchroniser:
         if self.active is not self.config.leader and leader.streak >= self.config.revive_images \
                 and not leader.is_dead(self._now):
             self._hand_over(self.config.leader, self._leadable(self.config.leader))
-        elif self._started_ns is not None and self._is_silent():
+        elif self._is_silent():
             for modality in self._streams:
                 heirs = self._heirs(modality) if modality is not self.active else []
                 if heirs:
@@ -247,7 +249,7 @@ class Synchroniser:
         if self._streams[modality].fault or self._streams[self.active].fault:
             # The two clocks have no common order.
             self._last_lead_ns = None
-        self._streams[self.active].clock.distrust()
+        self._streams[self.active].clock.mark_failed()
         self.active = modality
         self.counters[f'handover.{modality}'] += 1
         for arrival in heirs:

@@ -15,7 +15,7 @@ class Machine:
 
     def __init__(self, monkeypatch, cores: int):
         monkeypatch.setattr(cpu_sharing.os, 'sched_getaffinity', lambda pid: set(range(cores)), raising=False)
-        self.seen = []
+        self.seen: list[int] = []
         monkeypatch.setattr(cpu_sharing.cpu_threads, 'use_threads', self.seen.append)
         self.now_s = self.busy_s = self.own_s = 0.0
         self.sharing = CpuSharing(wanted=cores, read=lambda: (self.busy_s, self.own_s), clock=lambda: self.now_s)

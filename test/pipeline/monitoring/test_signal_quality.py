@@ -174,7 +174,7 @@ def test_another_size_is_doubted_until_it_stays():
     assert [quality.causes for quality in qualities] == [('resized',)] * 3 + [()] * 2
 
 
-def test_sensors_are_judged_apart():
+def test_each_sensor_is_assessed_alone():
     monitor = SignalQualityMonitor()
     assess_all(monitor, Modality.RGB, [pixels_at(Modality.RGB, 0.0)] * 3)
     assert monitor.assess(stamped(Modality.DEPTH, pixels_at(Modality.DEPTH, 0.3), 3)).value > 0.95

@@ -34,10 +34,10 @@ def test_a_stream_is_dead_after_a_few_periods_of_its_own_and_not_before(period):
     assert clock.streak == 10
 
 
-def test_the_streak_starts_again_after_a_silence_and_after_distrust():
+def test_the_streak_starts_again_after_a_silence_and_when_it_is_marked_failed():
     clock = feed(feed(StreamClock(), range(30)), range(60, 62))
     assert clock.streak == 2
-    clock.distrust()
+    clock.mark_failed()
     assert feed(clock, [62]).streak == 1
 
 
@@ -57,7 +57,7 @@ def test_a_clock_that_was_set_back_is_told_from_a_late_image():
     assert clock.set_back_ns(START + 24 * PERIOD + PERIOD // 2) == pytest.approx(5.5 * PERIOD, abs=2)
 
 
-def test_order_is_believed_again_after_a_run_of_images_in_order():
+def test_the_order_counts_again_after_a_run_of_images_in_order():
     clock = feed(StreamClock(), [0, 1, 3, 2])
     assert not clock.in_order
     assert feed(clock, range(4, 64)).in_order

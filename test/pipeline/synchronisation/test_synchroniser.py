@@ -361,7 +361,7 @@ def test_steps_of_a_clock_beyond_the_tolerance_give_no_wrong_pair_at_all():
         assert not wrong(bundles), step_s
 
 
-def test_a_clock_that_steps_back_to_right_is_believed_again():
+def test_a_clock_that_steps_back_to_right_is_used_again():
     bundles, _ = run(stream(RGB, 360), stream(DEPTH, 360, offset_s=lambda i: 0.2 * (120 <= i < 200)))
     recovered = after(bundles, 8.2)
     assert len(paired(recovered)) == len(recovered) and not any(bundle.reports for bundle in recovered)

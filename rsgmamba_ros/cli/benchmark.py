@@ -12,7 +12,7 @@ import sys
 import torch
 from tqdm import tqdm
 
-from rsgmamba_ros.evaluation.speed import measure_apart, Speed, SpeedCase
+from rsgmamba_ros.evaluation.speed import measure_in_new_process, Speed, SpeedCase
 from rsgmamba_ros.network.presets import PRESETS
 from rsgmamba_ros.ops.selective_scan.contract import BACKENDS
 from rsgmamba_ros.pipeline.execution.engine import choose_device, PRECISIONS
@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> None:
     try:
         for case in tqdm(_cases(arguments, str(device)), desc='benchmark', unit='case', file=sys.stderr):
             try:
-                results.append((case, measure_apart(case)))
+                results.append((case, measure_in_new_process(case)))
             except BackendUnavailableError as error:
                 print(f'left out: {case.preset} {case.backend} {case.precision}: {error}', file=sys.stderr)
     finally:
@@ -90,7 +90,7 @@ def _cases(arguments: argparse.Namespace, device: str) -> list[SpeedCase]:
     return cases
 
 
-def _row(case: SpeedCase, speed) -> Sequence[str]:
+def _row(case: SpeedCase, speed: Speed) -> Sequence[str]:
     modalities = next(name for name, there in MODALITY_CASES.items() if there == case.modalities)
     return (case.preset, f'{case.height}x{case.width}', case.through, modalities, case.backend, case.precision,
             f'{speed.p50_ms:.1f}', f'{speed.p95_ms:.1f}', f'{speed.bundles_per_s:.2f}',

@@ -6,6 +6,7 @@ from dataclasses import asdict
 import json
 from pathlib import Path
 import sys
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,7 +46,7 @@ def run(arguments: argparse.Namespace) -> None:
     content = {'labels': list(checkpoint.labels.names), 'auxiliary': checkpoint.auxiliary.value,
                'preprocessing': checkpoint.preprocessing, 'calibration': checkpoint.calibration}
     metadata = {name: json.dumps(value) for name, value in content.items()}
-    report = {**content, 'files': {}}
+    files: dict[str, dict[str, Any]] = {}
     tasks = [(kind, case) for kind in arguments.format for case in arguments.case]
     for kind, case in tqdm(tasks, desc='export', unit='file', file=sys.stderr):
         path = arguments.out / f'{case}{FORMATS[kind]}'
@@ -54,10 +55,10 @@ def run(arguments: argparse.Namespace) -> None:
         else:
             torch.export.save(export_program(checkpoint.network, case, *config.padded_size), path)
         runner = onnx_runner(path) if kind == 'onnx' else program_runner(path)
-        report['files'][path.name] = asdict(compare(checkpoint.network, case, runner, images))
-    (arguments.out / 'export.json').write_text(json.dumps(report, indent=1), encoding='utf-8')
+        files[path.name] = asdict(compare(checkpoint.network, case, runner, images))
+    (arguments.out / 'export.json').write_text(json.dumps({**content, 'files': files}, indent=1), encoding='utf-8')
     print(f'{"file":<18}{"MB":>7}{"label agreement":>17}{"max logit diff":>16}{"max reliability diff":>22}')
-    for name, parity in report['files'].items():
+    for name, parity in files.items():
         size = (arguments.out / name).stat().st_size / 1e6
         print(f'{name:<18}{size:>7.1f}{parity["label_agreement"]:>17.5f}{parity["logit_difference"]:>16.2e}'
               f'{parity["reliability_difference"]:>22.2e}')

@@ -1,9 +1,9 @@
-"""Sensor faults on purpose, while a bag is replayed: seeded, repeatable, in the images' own order of arrival.
+"""Injection of sensor faults into a replayed bag: seeded, repeatable, in the order of arrival.
 
     depth:missing@10-13 rgb:gaussian:3@20-25 depth:delay:0.08@30- depth:clock:+0.2@40-
 
-Each fault is `modality:kind[:value]@start-[end]`, in seconds of bag time after the bag's start; without an end it
-lasts. Times are of arrival, so that a fault shows in the results where it was put. Kinds are those of `KINDS`, and
+Each fault is `modality:kind[:value]@start-[end]`, in seconds after the start of the bag; without an end it lasts to the
+end of the bag. Times are times of arrival, so that a fault shows in the results then. Kinds are those of `KINDS`, and
 the corruption families of the evaluation with their severity.
 """
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 import heapq
 import math
 import re
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -60,7 +61,7 @@ class Fault:
         kind: one of `KINDS`, or a corruption family.
         value: see `KINDS`; the severity (1..5) of a family; 0 where there is none.
         start_s: seconds after the start of the bag.
-        end_s: likewise; infinite if it lasts.
+        end_s: seconds after the start of the bag; infinite for a fault without an end.
     """
 
     modality: Modality
@@ -75,7 +76,7 @@ class Fault:
         return f'{self.modality}:{self.kind}{value}@{self.start_s:g}-{end}'
 
     @property
-    def spoils_content(self) -> bool:
+    def changes_pixels(self) -> bool:
         """Whether it changes pixels, so that a replay without pixels cannot show it."""
         return self.kind == 'frozen' or self.kind not in KINDS
 
@@ -126,7 +127,7 @@ Image = StampedImage | RecordedImage
 
 @dataclass
 class _State:
-    """What one fault remembers: its own random numbers, the image or stamp that it holds on to, what it hit."""
+    """State of one fault: its random numbers, the image or stamp that it repeats, and what it hit."""
 
     fault: Fault
     rng: np.random.Generator
@@ -158,7 +159,7 @@ class FaultInjector:
         self._states = [_State(fault, self._rng(fault)) for fault in self.faults]
 
     def apply(self, images: Iterable[Image]) -> Iterator[Image]:
-        """Spoil images of a stream in receive order; the result is in receive order too."""
+        """Inject the faults into images in receive order; the result is in receive order too."""
         delayed: list[tuple[int, int, Image]] = []
         received_ns = 0
         for number, image in enumerate(images):
@@ -166,9 +167,9 @@ class FaultInjector:
                 yield heapq.heappop(delayed)[2]
             received_ns = image.received_ns
             self._remember(image)
-            spoilt = self._spoil(image)
-            if spoilt is not None:
-                heapq.heappush(delayed, (spoilt.received_ns, number, spoilt))
+            faulty = self._inject(image)
+            if faulty is not None:
+                heapq.heappush(delayed, (faulty.received_ns, number, faulty))
             while delayed and delayed[0][0] <= received_ns:
                 yield heapq.heappop(delayed)[2]
         while delayed:
@@ -176,10 +177,10 @@ class FaultInjector:
 
     def original_stamp_ns(self, stamp_ns: int) -> int:
         """The stamp that an image had before a fault of the clock, for the images of the last seconds."""
-        return next((original for spoilt, original in reversed(self._original) if spoilt == stamp_ns), stamp_ns)
+        return next((original for faulty, original in reversed(self._original) if faulty == stamp_ns), stamp_ns)
 
-    def observations(self) -> list[dict]:
-        """What each fault has done: its text, the images that it hit, first and last arrival among them, seconds."""
+    def observations(self) -> list[dict[str, Any]]:
+        """What each fault did: its text, how many images it hit, first and last arrival of these, seconds."""
         return [{'fault': str(state.fault), 'modality': str(state.fault.modality), 'kind': state.fault.kind,
                  'value': state.fault.value, 'start_s': state.fault.start_s,
                  'end_s': None if math.isinf(state.fault.end_s) else state.fault.end_s, 'images': state.count,
@@ -191,7 +192,8 @@ class FaultInjector:
         if needed and isinstance(image, StampedImage):
             self._earlier.setdefault(image.modality, deque(maxlen=needed + 1)).append(image.pixels)
 
-    def _spoil(self, image: Image) -> Image | None:
+    def _inject(self, image: Image) -> Image | None:
+        """Apply every fault that acts now; None if one of them loses the image."""
         time_s = (image.received_ns - self.start_ns) / NS_PER_S
         original_ns = image.stamp_ns
         for state in self._states:
@@ -201,9 +203,10 @@ class FaultInjector:
             state.count, state.last_s = state.count + 1, time_s
             if state.count == 1:
                 state.first_s = time_s
-            image = self._act(state, image)
-            if image is None:
+            faulty = self._act(state, image)
+            if faulty is None:
                 return None
+            image = faulty
         if image.stamp_ns != original_ns:
             self._original.append((image.stamp_ns, original_ns))
         return image
@@ -242,8 +245,8 @@ class FaultInjector:
             previous = _measured(earlier[max(0, len(earlier) - 1 - IMAGES_AGO[severity - 1])], image)
             if previous.shape != values.shape:
                 return image
-        spoilt, _ = corrupt(values, family, severity, rng=rng, previous=previous)
-        return replace(image, pixels=_encoded(spoilt, image))
+        faulty, _ = corrupt(values, family, severity, rng=rng, previous=previous)
+        return replace(image, pixels=_encoded(faulty, image))
 
 
 def _images_ago(fault: Fault) -> int:
@@ -276,4 +279,5 @@ def _encoded(values: np.ndarray, image: StampedImage) -> np.ndarray:
     if image.modality is Modality.DEPTH:
         values = values * 1000
     limits = np.iinfo(dtype)
-    return np.clip(np.nan_to_num(np.round(values)), limits.min, limits.max).astype(dtype)
+    encoded: np.ndarray = np.clip(np.nan_to_num(np.round(values)), limits.min, limits.max).astype(dtype)
+    return encoded

@@ -3,6 +3,9 @@ from __future__ import annotations
 
 import numpy as np
 
+#: Values of a published confidence, 0..255 for 0..1.
+CONFIDENCE_LEVELS = 256
+
 
 class ConfusionMatrix:
     """Counts of (true class, predicted class) over the labelled pixels of many images.
@@ -36,7 +39,9 @@ class ConfusionMatrix:
         """Intersection over union of each class, (K,) float; NaN for a class in neither labels nor predictions."""
         hits = np.diag(self.counts).astype(float)
         union = self.counts.sum(0) + self.counts.sum(1) - hits
-        return np.divide(hits, union, out=np.full(self.classes, np.nan), where=union > 0)
+        iou = np.full(self.classes, np.nan)
+        np.divide(hits, union, out=iou, where=union > 0)
+        return iou
 
     def miou(self) -> float:
         """Mean IoU over the classes that occur in the labels; NaN if none does."""
@@ -53,6 +58,32 @@ class ConfusionMatrix:
         truth = self.counts.sum(1)
         present = truth > 0
         return float((np.diag(self.counts)[present] / truth[present]).mean()) if present.any() else float('nan')
+
+
+class ConfidenceCounts:
+    """Counts of right and wrong labels at each published confidence, over the labelled pixels of many images.
+
+    Attributes:
+        counts: (2, 256) int64: wrong and right labels by confidence 0..255.
+    """
+
+    def __init__(self, *, ignore_index: int):
+        self.ignore_index = ignore_index
+        self.counts = np.zeros((2, CONFIDENCE_LEVELS), np.int64)
+
+    def add(self, label_map: np.ndarray, predicted: np.ndarray, confidence: np.ndarray) -> None:
+        """Count one image; all (H, W), `confidence` uint8, the true label may be the ignore index."""
+        valid = label_map != self.ignore_index
+        correct = (predicted[valid] == label_map[valid]).astype(np.int64)
+        cells = np.bincount(correct * CONFIDENCE_LEVELS + confidence[valid], minlength=self.counts.size)
+        self.counts += cells.reshape(self.counts.shape)
+
+    def calibration_error(self) -> float:
+        """Expected calibration error of the confidence as the probability of a right label; NaN without pixels."""
+        wrong, right = self.counts
+        levels = np.linspace(0, 1, CONFIDENCE_LEVELS)
+        return expected_calibration_error(np.r_[levels, levels], np.repeat([0.0, 1.0], CONFIDENCE_LEVELS),
+                                          weights=np.r_[wrong, right])
 
 
 def auroc(positive: np.ndarray, negative: np.ndarray) -> float:
@@ -81,16 +112,25 @@ def average_ranks(values: np.ndarray) -> np.ndarray:
     return (last - (counts - 1) / 2)[inverse.reshape(-1)]
 
 
-def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, *, bins: int = 15) -> float:
-    """Mean gap between stated probability and share of hits, weighted by the bins' sizes.
+def expected_calibration_error(stated: np.ndarray, observed: np.ndarray, *, weights: np.ndarray | None = None,
+                               bins: int = 15) -> float:
+    """Mean gap between stated and observed values over bins of equal width, weighted by the bins' weights.
 
     Args:
-        confidence: in [0, 1], any shape.
-        correct: bool or 0..1, same shape.
+        stated: probabilities, in [0, 1], any shape.
+        observed: bool or 0..1, same shape.
+        weights: at least 0, same shape; None for 1 each.
+
+    Returns:
+        In [0, 1]: sum over the bins of |sum of weight * (observed - stated)|, divided by the sum of all weights. NaN
+        where that sum is 0.
+
+    Source: Guo et al., arXiv 1706.04599, with 15 bins.
     """
-    confidence, correct = np.ravel(confidence), np.ravel(correct).astype(float)
-    if not confidence.size:
+    stated, observed = np.ravel(stated), np.ravel(observed).astype(float)
+    weights = np.ones(stated.size) if weights is None else np.ravel(weights).astype(float)
+    if not weights.sum():
         return float('nan')
-    index = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    gaps = np.bincount(index, weights=correct - confidence, minlength=bins)
-    return float(np.abs(gaps).sum() / confidence.size)
+    bin_index = np.clip(np.ceil(stated * bins).astype(int) - 1, 0, bins - 1)
+    gaps = np.bincount(bin_index, weights=weights * (observed - stated), minlength=bins)
+    return float(np.abs(gaps).sum() / weights.sum())

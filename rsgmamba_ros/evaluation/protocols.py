@@ -21,6 +21,9 @@ MISSING_SHARES = (0.25, 0.5, 0.75)
 #: Probabilities of losing a modality for the expected EMM.
 LOSS_PROBABILITIES = (0.05, 0.1, 0.2)
 SEVERITIES = (1, 2, 3, 4, 5)
+#: Reliability that an image of severity 0 (clean) to 5 is taught, calibrated and scored to have. It falls faster than
+#: linearly, because users act on a threshold: severity 3 is well below half of clean.
+TARGET_OF_SEVERITY = (1.0, 0.7, 0.45, 0.25, 0.12, 0.03)
 
 
 @dataclass(frozen=True)
@@ -52,25 +55,25 @@ class Condition:
             return {modality: image for modality, image in values.items() if modality not in self.hit}
         for modality in self.hit:
             rng = np.random.default_rng([seed, index, crc32(f'{self.kind}/{modality}/{self.severity}'.encode())])
-            values[modality] = self._spoil(values[modality], modality, sample, rng)
+            values[modality] = self._corrupt(values[modality], modality, sample, rng)
         return values
 
     def changes(self, sample: Sample, auxiliary: Modality, *, seed: int, index: int) -> bool:
-        """Whether any image that the condition hits differs from the sample's; True where nothing is to be spoilt."""
+        """Whether a corruption changes any image that it hits; True for the other groups."""
         if self.group != 'corruptions':
             return True
         given = {Modality.RGB: sample.rgb, auxiliary: sample.auxiliary}
-        spoilt = self.apply(sample, auxiliary, seed=seed, index=index)
-        return any(not np.array_equal(given[m], spoilt[m], equal_nan=m is not Modality.RGB) for m in self.hit)
+        corrupted = self.apply(sample, auxiliary, seed=seed, index=index)
+        return any(not np.array_equal(given[m], corrupted[m], equal_nan=m is not Modality.RGB) for m in self.hit)
 
-    def _spoil(self, image: np.ndarray, modality: Modality, sample: Sample, rng: np.random.Generator) -> np.ndarray:
+    def _corrupt(self, image: np.ndarray, modality: Modality, sample: Sample, rng: np.random.Generator) -> np.ndarray:
         if self.group == 'noisy':
             return add_noise(image, self.kind, rng=rng)
         if self.group == 'random_missing':
             return drop_pixels(image, float(self.kind), rng=rng)[0]
         family = _family_for(self.kind, modality)
         previous = None
-        if FAMILIES[family].needs_previous:
+        if FAMILIES[family].needs_previous and sample.earlier is not None:
             previous = sample.earlier.rgb if modality is Modality.RGB else sample.earlier.auxiliary
         return corrupt(image, family, self.severity, rng=rng, previous=previous)[0]
 

@@ -1,7 +1,7 @@
 """What an evaluation leaves: summary.json, results.md and pictures."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import json
 import math
 from pathlib import Path
@@ -21,12 +21,19 @@ from rsgmamba_ros.vocabulary.labels import LabelSpace
 
 SCHEMA_VERSION = 1
 
+#: What is drawn for every family over its severities, by the name of the picture.
+FAMILY_FIGURES: dict[str, Callable[[Score, Modality], float]] = {
+    'miou_by_family': lambda score, modality: score.confusion.miou(),
+    'reliability_by_severity': lambda score, modality: score.mean_reliability(modality),
+}
 
-def write_summary(folder: Path, summary: dict, scores: Sequence[Score], info: dict) -> None:
+
+def write_summary(folder: Path, summary: dict[str, Any], scores: Sequence[Score], info: dict[str, Any]) -> None:
     """Write `summary.json`: the summary, every condition, and how it was made. Figures that do not exist are null."""
     conditions = [{'name': score.condition.name, 'group': score.condition.group, 'kind': score.condition.kind,
                    'hit': [str(m) for m in score.condition.hit], 'severity': score.condition.severity,
                    'miou': score.confusion.miou(), 'pixel_accuracy': score.confusion.pixel_accuracy(),
+                   'confidence_ece': score.confidence.calibration_error(),
                    'reliability': {str(m): score.mean_reliability(m) for m in score.reliability}} for score in scores]
     content = {'schema_version': SCHEMA_VERSION, **info, **summary, 'conditions': conditions}
     (folder / 'summary.json').write_text(json.dumps(_without_nan(content), indent=1) + '\n')
@@ -40,7 +47,7 @@ def _without_nan(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def markdown(summary: dict, scores: Sequence[Score], labels: LabelSpace, info: dict) -> str:
+def markdown(summary: dict[str, Any], scores: Sequence[Score], labels: LabelSpace, info: dict[str, Any]) -> str:
     """The results as Markdown tables."""
     clean = next(score for score in scores if score.condition.group == 'clean')
     lines = ['# Evaluation', '', *(f'- {key}: {value}' for key, value in info.items()), '',
@@ -53,8 +60,8 @@ def markdown(summary: dict, scores: Sequence[Score], labels: LabelSpace, info: d
     lines += ['', '| class | IoU |', '|---|---|']
     lines += [f'| {name} | {_figure(value)} |' for name, value in zip(labels.names, clean.confusion.iou())]
     modalities = list(clean.reliability)
-    lines += ['', f'| condition | mIoU | {" | ".join(f"reliability {m}" for m in modalities)} | AUROC | held out |',
-              '|---|---|' + '---|' * len(modalities) + '---|---|']
+    lines += ['', f'| condition | mIoU | confidence ECE | {" | ".join(f"reliability {m}" for m in modalities)} | AUROC '
+              '| held out |', '|---|---|---|' + '---|' * len(modalities) + '---|---|']
     lines += [_condition_row(score, clean, modalities) for score in scores]
     return '\n'.join(lines) + '\n'
 
@@ -64,7 +71,8 @@ def _condition_row(score: Score, clean: Score, modalities: Sequence[Modality]) -
     is_single = score.condition.group == 'corruptions' and len(score.condition.hit) == 1
     area = _figure(family_auroc(clean, score, score.condition.hit[0])) if is_single else ''
     held_out = 'yes' if is_single and FAMILIES[score.condition.kind].held_out else ''
-    return f'| {score.condition.name} | {_figure(score.confusion.miou())} | {reliability} | {area} | {held_out} |'
+    return (f'| {score.condition.name} | {_figure(score.confusion.miou())} '
+            f'| {_figure(score.confidence.calibration_error())} | {reliability} | {area} | {held_out} |')
 
 
 def _figure(value: float | None) -> str:
@@ -83,8 +91,7 @@ def draw_pictures(folder: Path, scores: Sequence[Score], labels: LabelSpace) -> 
             families.setdefault(score.condition.hit[0], {}).setdefault(score.condition.kind, []).append(score)
     if not families:
         return
-    for name, figure_of in (('miou_by_family', lambda score, _: score.confusion.miou()),
-                            ('reliability_by_severity', lambda score, m: score.mean_reliability(m))):
+    for name, figure_of in FAMILY_FIGURES.items():
         figure = Figure(figsize=(7 * len(families), 5), layout='constrained')
         for panel, (modality, curves) in zip(np.ravel(figure.subplots(1, len(families))), families.items()):
             for family, points in curves.items():

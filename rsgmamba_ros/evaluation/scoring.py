@@ -6,13 +6,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from rsgmamba_ros.data.corruptions import FAMILIES
 from rsgmamba_ros.data.samples import Dataset, Sample
-from rsgmamba_ros.evaluation.metrics import auroc, ConfusionMatrix, spearman
-from rsgmamba_ros.evaluation.protocols import Condition, LOSS_PROBABILITIES
+from rsgmamba_ros.evaluation.metrics import (
+    auroc,
+    ConfidenceCounts,
+    ConfusionMatrix,
+    expected_calibration_error,
+    spearman,
+)
+from rsgmamba_ros.evaluation.protocols import Condition, LOSS_PROBABILITIES, TARGET_OF_SEVERITY
 from rsgmamba_ros.pipeline.segmenter import Segmenter
 from rsgmamba_ros.vocabulary.errors import DatasetError
 from rsgmamba_ros.vocabulary.images import BundleSlot, ImageBundle, Modality, Presence, StampedImage
@@ -20,6 +27,9 @@ from rsgmamba_ros.vocabulary.segmentation import Segmentation
 
 #: Families that are seen only against an earlier image of the same sensor: it is shown first.
 SHOWN_EARLIER_FIRST = ('frozen', 'torn')
+
+#: Wraps a loop over sample indices, to show how far it is.
+Progress = Callable[[Iterable[int]], Iterable[int]]
 
 #: Severity at which the detection of failures is quoted.
 QUOTED_SEVERITY = 3
@@ -30,15 +40,15 @@ class Score:
     """What a checkpoint achieved under one condition.
 
     Attributes:
-        reliability: published reliability, by modality, of every sample that the condition changed: where a range is
-            cut off behind the farthest wall, or an earlier image equals this one, nothing has failed.
-        unchanged: how many samples were left as they are.
+        confidence: right and wrong labels at each published confidence.
+        reliability: published reliability, by modality, of every sample that the condition changed. It changes none
+            where a range is cut off behind the farthest wall, or an earlier image equals this one.
     """
 
     condition: Condition
     confusion: ConfusionMatrix
+    confidence: ConfidenceCounts
     reliability: dict[Modality, list[float]] = field(default_factory=dict)
-    unchanged: int = 0
 
     def mean_reliability(self, modality: Modality) -> float:
         """Mean over the samples; NaN without samples."""
@@ -47,13 +57,13 @@ class Score:
 
 
 def score_conditions(segmenter: Segmenter, dataset: Dataset, conditions: Sequence[Condition], *, indices: Sequence[int],
-                     seed: int, progress: Callable[[Iterable], Iterable] = iter) -> list[Score]:
+                     seed: int, progress: Progress = iter) -> list[Score]:
     """Score a checkpoint on samples under each condition.
 
     Args:
         indices: of the samples.
-        seed: of the corruptions; equal seeds spoil equal samples equally.
-        progress: wraps the loop over the samples.
+        seed: of the corruptions; equal seeds corrupt equal samples equally.
+        progress: wraps the loop over the samples, to show it.
 
     Raises:
         DatasetError: the dataset's classes or auxiliary modality are not the checkpoint's.
@@ -62,17 +72,17 @@ def score_conditions(segmenter: Segmenter, dataset: Dataset, conditions: Sequenc
     classes, ignore = len(segmenter.labels), dataset.labels.ignore_index
     # A network that looks at one modality gives nothing without it.
     conditions = [item for item in conditions if item.group != 'missing' or set(segmenter.seen) - set(item.hit)]
-    scores = [Score(condition, ConfusionMatrix(classes, ignore_index=ignore)) for condition in conditions]
+    scores = [Score(condition, ConfusionMatrix(classes, ignore_index=ignore), ConfidenceCounts(ignore_index=ignore))
+              for condition in conditions]
     for index in progress(indices):
         sample = dataset[index]
         for score in scores:
             result = segment_sample(segmenter, sample, score.condition, seed=seed, index=index)
             score.confusion.add(sample.label_map, result.label_map)
+            score.confidence.add(sample.label_map, result.label_map, result.confidence)
             if score.condition.changes(sample, segmenter.auxiliary, seed=seed, index=index):
                 for modality, entry in result.reliability.items():
                     score.reliability.setdefault(modality, []).append(entry.reliability)
-            else:
-                score.unchanged += 1
     return scores
 
 
@@ -111,12 +121,13 @@ def _stamped(image: np.ndarray, modality: Modality, stamp_ns: int) -> StampedIma
     return StampedImage(modality, stamp_ns, stamp_ns, image, 'rgb8' if modality is Modality.RGB else '32FC1')
 
 
-def summarise(scores: Sequence[Score], modalities: Sequence[Modality]) -> dict:
-    """The figures of `summary.json` for what was scored; what was not is left out."""
+def summarise(scores: Sequence[Score], modalities: Sequence[Modality]) -> dict[str, Any]:
+    """The figures of `summary.json` for the groups of conditions that were scored."""
     clean = next(score for score in scores if score.condition.group == 'clean')
-    summary = {
+    summary: dict[str, Any] = {
         'miou': clean.confusion.miou(), 'pixel_accuracy': clean.confusion.pixel_accuracy(),
         'class_accuracy': clean.confusion.class_accuracy(), 'per_class_iou': _numbers(clean.confusion.iou()),
+        'confidence_ece': clean.confidence.calibration_error(),
         'clean_reliability': {str(m): clean.mean_reliability(m) for m in modalities},
     }
     groups = {group: [score for score in scores if score.condition.group == group]
@@ -131,20 +142,20 @@ def summarise(scores: Sequence[Score], modalities: Sequence[Modality]) -> dict:
     return summary
 
 
-def _missing_figures(clean: Score, missing: Sequence[Score]) -> dict:
+def _missing_figures(clean: Score, missing: Sequence[Score]) -> dict[str, Any]:
     full = clean.confusion.miou()
     without = {str(score.condition.hit[0]): score.confusion.miou() for score in missing}
     lost = sum(without.values())
     # Both modalities lost at once gives no result; the expectation is over the other cases.
     expected = {str(p): ((1 - p) ** 2 * full + p * (1 - p) * lost) / (1 - p ** 2) for p in LOSS_PROBABILITIES}
-    figures = {'miou_without': without}
+    figures: dict[str, Any] = {'miou_without': without}
     return figures | {'emm_avg': (full + lost) / 3, 'emm_expected': expected} if len(without) == 2 else figures
 
 
-def _corruption_figures(clean: Score, corrupted: Sequence[Score], modalities: Sequence[Modality]) -> dict:
+def _corruption_figures(clean: Score, corrupted: Sequence[Score], modalities: Sequence[Modality]) -> dict[str, Any]:
     full = clean.confusion.miou()
     quoted = [score for score in corrupted if score.condition.severity == QUOTED_SEVERITY]
-    by_hit = {}
+    by_hit: dict[str, list[float]] = {}
     for score in corrupted:
         by_hit.setdefault('+'.join(map(str, score.condition.hit)), []).append(score.confusion.miou())
     mean = float(np.mean([score.confusion.miou() for score in corrupted]))
@@ -155,11 +166,34 @@ def _corruption_figures(clean: Score, corrupted: Sequence[Score], modalities: Se
         'auroc_seen': {str(m): _mean_auroc(clean, quoted, m, held_out=False) for m in modalities},
         'auroc_unseen': {str(m): _mean_auroc(clean, quoted, m, held_out=True) for m in modalities},
         'spearman': {str(m): _mean_spearman(clean, corrupted, m) for m in modalities},
+        'reliability_ece': {str(m): reliability_calibration_error(clean, corrupted, m) for m in modalities},
     }
 
 
+def reliability_calibration_error(clean: Score, corrupted: Sequence[Score], modality: Modality) -> float:
+    """Expected calibration error of a modality's published reliability against the reliability it should have.
+
+    That is `TARGET_OF_SEVERITY` for the images of a modality that was corrupted alone, at every severity and of every
+    family, and 1 for its clean images. The corrupted images have half of the weight and the clean ones the other half.
+
+    Returns:
+        In [0, 1]; NaN without clean or without corrupted images.
+    """
+    published, targets = list(clean.reliability.get(modality, [])), [1.0] * len(clean.reliability.get(modality, []))
+    count = len(published)
+    for score in corrupted:
+        if score.condition.hit == (modality,):
+            published += score.reliability.get(modality, [])
+            targets += [TARGET_OF_SEVERITY[score.condition.severity]] * len(score.reliability.get(modality, []))
+    failed = len(published) - count
+    if not count or not failed:
+        return float('nan')
+    weights = np.repeat([1 / count, 1 / failed], [count, failed])
+    return expected_calibration_error(np.array(published), np.array(targets), weights=weights)
+
+
 def family_auroc(clean: Score, score: Score, modality: Modality) -> float:
-    """How well the modality's unreliability tells the condition's images from clean ones."""
+    """AUROC of 1 - reliability of the condition's images against clean images."""
     return auroc(-np.array(score.reliability[modality]), -np.array(clean.reliability[modality]))
 
 

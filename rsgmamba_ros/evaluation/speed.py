@@ -1,6 +1,6 @@
 """How fast a network is on this machine: one case at a time, each in a process of its own.
 
-A process of its own gives each case its own peak of memory, and no case the caches and threads of another.
+In a new process the peak memory is that of the case alone, and no caches or threads of another case are left.
 """
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import torch
 from rsgmamba_ros.network.checkpoint import Checkpoint
 from rsgmamba_ros.network.encoders.vss_block import SelectiveScan2D
 from rsgmamba_ros.network.presets import create_network
-from rsgmamba_ros.network.rsgmamba import Part
+from rsgmamba_ros.network.rsgmamba import Part, RSGMamba
 from rsgmamba_ros.pipeline.execution.engine import Engine
 from rsgmamba_ros.pipeline.segmenter import Segmenter
 from rsgmamba_ros.vocabulary.images import BundleSlot, ImageBundle, Modality, Presence, StampedImage
@@ -27,6 +27,9 @@ from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig
 MAX_SECONDS = 20.0  # for the repetitions of one case
 WARM_UPS = 2
 
+#: Features and projected parameters of a selective scan -> its result.
+Scan = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
 
 @dataclass(frozen=True)
 class SpeedCase:
@@ -34,17 +37,17 @@ class SpeedCase:
 
     Attributes:
         preset: a key of PRESETS.
-        height: of the images; the network pads to a multiple of 32.
-        width: likewise.
+        height: of the images, pixels; padded to a multiple of 32 for the network.
+        width: of the images, pixels; padded likewise.
         backend: of the scans, or `auto`.
         precision: `float32` or `bfloat16`.
-        modalities: which of (RGB, auxiliary) are there.
+        modalities: which of (RGB, auxiliary) are available.
         through: `network` (tensors in, logits out), `compiled` (the same by torch.compile), or `segmenter` (images in,
             label map out).
         classes: of the network.
         device: a torch device.
         threads: of torch; 0 for torch's own choice.
-        repeats: at most so many, after the warm-up.
+        repeats: largest number of timed bundles, after the warm-up.
     """
 
     preset: str
@@ -62,14 +65,13 @@ class SpeedCase:
 
 @dataclass(frozen=True)
 class Speed:
-    """What was measured.
+    """The result of one case.
 
     Attributes:
         p50_ms: median time of one bundle, milliseconds.
         p95_ms: 95th percentile.
         bundles_per_s: 1000 / mean.
-        scan_share: part of the time that is spent in scans, 0..1; None where all parts are one: compiled, or a
-            CUDA graph.
+        scan_share: share of the time in scans, 0..1; None where the parts cannot be timed: compiled, or a CUDA graph.
         peak_memory_mb: of the process (CPU: resident set; CUDA: allocated on the device).
         repeats: how many bundles were timed.
     """
@@ -82,7 +84,7 @@ class Speed:
     repeats: int
 
 
-def measure_apart(case: SpeedCase) -> Speed:
+def measure_in_new_process(case: SpeedCase) -> Speed:
     """Measure a case in a new process."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context('spawn')) as pool:
         return pool.submit(measure, case).result()
@@ -105,7 +107,7 @@ def measure(case: SpeedCase) -> Speed:
     for _ in range(WARM_UPS):
         step()
     scan_seconds.clear()
-    times = []
+    times: list[float] = []
     end = time.perf_counter() + MAX_SECONDS
     while len(times) < case.repeats and (not times or time.perf_counter() < end):
         begin = time.perf_counter()
@@ -122,11 +124,11 @@ def _has_parts(case: SpeedCase) -> bool:
     return case.through == 'network' or (case.through == 'segmenter' and not case.device.startswith('cuda'))
 
 
-def _time_scans(network: torch.nn.Module, device: str) -> list[float]:
+def _time_scans(network: RSGMamba, device: str) -> list[float]:
     """Let every scan append its time to the list that is returned."""
     seconds: list[float] = []
 
-    def timed(scan: Callable) -> Callable:
+    def timed(scan: Scan) -> Scan:
         def run(features: torch.Tensor, projected: torch.Tensor) -> torch.Tensor:
             _finish(device)
             begin = time.perf_counter()
@@ -137,7 +139,7 @@ def _time_scans(network: torch.nn.Module, device: str) -> list[float]:
         return run
     for module in network.modules():
         if isinstance(module, SelectiveScan2D):
-            module.scan = timed(module.scan)
+            module.scan = timed(module.scan)  # type: ignore[assignment, method-assign]  # replaces the method of one module
     return seconds
 
 
@@ -146,7 +148,7 @@ def _finish(device: str) -> None:
         torch.cuda.synchronize(device)
 
 
-def _network_step(network: torch.nn.Module, case: SpeedCase) -> tuple[Engine, Callable[[], None]]:
+def _network_step(network: RSGMamba, case: SpeedCase) -> tuple[Engine, Callable[[], None]]:
     engine = Engine(_checkpoint(network, case), case.device, case.precision)
     size = PreprocessingConfig(height=case.height, width=case.width).padded_size
     images = torch.randn(1, 2, 3, *size, generator=torch.Generator().manual_seed(0))
@@ -158,7 +160,7 @@ def _network_step(network: torch.nn.Module, case: SpeedCase) -> tuple[Engine, Ca
     return engine, step
 
 
-def _compiled_step(network: torch.nn.Module, case: SpeedCase) -> tuple[Engine, Callable[[], None]]:
+def _compiled_step(network: RSGMamba, case: SpeedCase) -> tuple[Engine, Callable[[], None]]:
     engine = Engine(_checkpoint(network, case), case.device, case.precision)
     size = PreprocessingConfig(height=case.height, width=case.width).padded_size
     images = torch.randn(1, 2, 3, *size, generator=torch.Generator().manual_seed(0)).to(engine.device)
@@ -171,11 +173,12 @@ def _compiled_step(network: torch.nn.Module, case: SpeedCase) -> tuple[Engine, C
     return engine, step
 
 
-def _segmenter_step(network: torch.nn.Module, case: SpeedCase) -> tuple[Engine, Callable[[], None]]:
+def _segmenter_step(network: RSGMamba, case: SpeedCase) -> tuple[Engine, Callable[[], None]]:
     segmenter = Segmenter(_checkpoint(network, case), device=case.device, precision=case.precision)
     rng = np.random.default_rng(0)
-    pixels = {Modality.RGB: (rng.integers(0, 255, (case.height, case.width, 3), dtype=np.uint8), 'rgb8'),
-              Modality.DEPTH: (rng.integers(500, 5000, (case.height, case.width), dtype=np.uint16), '16UC1')}
+    pixels: dict[Modality, tuple[np.ndarray, str]] = {
+        Modality.RGB: (rng.integers(0, 255, (case.height, case.width, 3), dtype=np.uint8), 'rgb8'),
+        Modality.DEPTH: (rng.integers(500, 5000, (case.height, case.width), dtype=np.uint16), '16UC1')}
     present = [modality for modality, there in zip(pixels, case.modalities) if there]
     stamps = iter(range(0, 10 ** 12, 33_000_000))
 
@@ -194,7 +197,7 @@ def _segmenter_step(network: torch.nn.Module, case: SpeedCase) -> tuple[Engine, 
 _STEPS = {'network': _network_step, 'compiled': _compiled_step, 'segmenter': _segmenter_step}
 
 
-def _checkpoint(network: torch.nn.Module, case: SpeedCase) -> Checkpoint:
+def _checkpoint(network: RSGMamba, case: SpeedCase) -> Checkpoint:
     labels = LabelSpace(tuple(f'class {index}' for index in range(case.classes)))
     return Checkpoint(network, labels, Modality.DEPTH, {'height': case.height, 'width': case.width})
 

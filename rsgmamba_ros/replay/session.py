@@ -79,7 +79,7 @@ class ReplaySession:
     def __init__(self, options: ReplayOptions, bag: BagReader):
         self.options = options
         faults = parse_faults(options.faults)
-        if options.checkpoint is None and any(fault.spoils_content for fault in faults):
+        if options.checkpoint is None and any(fault.changes_pixels for fault in faults):
             raise ConfigError('a replay without a checkpoint looks at no pixels; faults of the content need one')
         self.segmenter = _segmenter(options.checkpoint, options.settings) if options.checkpoint else None
         auxiliary = self.segmenter.auxiliary if self.segmenter else options.settings.auxiliary

@@ -73,7 +73,7 @@ def test_an_interrupted_benchmark_prints_what_it_has(capsys, monkeypatch):
             raise KeyboardInterrupt
         return Speed(1.0, 2.0, 500.0, 0.1, 100.0, 3)
 
-    monkeypatch.setattr('rsgmamba_ros.cli.benchmark.measure_apart', measure_one)
+    monkeypatch.setattr('rsgmamba_ros.cli.benchmark.measure_in_new_process', measure_one)
     assert main(['benchmark', '--preset', 'nano', '--backend', 'auto', '--precision', 'float32',
                  '--modalities', 'both']) == 130
     captured = capsys.readouterr()

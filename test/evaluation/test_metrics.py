@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from rsgmamba_ros.evaluation.metrics import auroc, ConfusionMatrix, expected_calibration_error, spearman
+from rsgmamba_ros.evaluation.metrics import (
+    auroc,
+    ConfidenceCounts,
+    ConfusionMatrix,
+    expected_calibration_error,
+    spearman,
+)
 
 
 @pytest.mark.parametrize('seed', range(5))
@@ -63,3 +69,19 @@ def test_calibration_error_is_the_mean_gap_of_the_bins():
     correct = np.array([1] * 5 + [0] * 5 + [1] * 30)
     # Bins: ten at .95 with half right (gap .45), thirty at .55 with all right (gap .45).
     assert expected_calibration_error(confidence, correct) == pytest.approx(0.45)
+
+
+def test_a_weight_counts_as_often_as_it_says():
+    stated, observed, weights = np.array([0.2, 0.7, 0.72]), np.array([0.0, 1.0, 0.5]), np.array([1, 3, 2])
+    repeated = expected_calibration_error(np.repeat(stated, weights), np.repeat(observed, weights))
+    assert expected_calibration_error(stated, observed, weights=weights) == pytest.approx(repeated)
+
+
+def test_confidence_counts_leave_out_pixels_without_a_label():
+    counts = ConfidenceCounts(ignore_index=255)
+    assert np.isnan(counts.calibration_error())
+    label_map = np.array([[0, 0, 1, 255]], np.uint8)
+    counts.add(label_map, np.array([[0, 1, 1, 0]], np.uint8), np.array([[255, 255, 0, 255]], np.uint8))
+    assert counts.counts.sum() == 3
+    # Certain and right, certain and wrong, certain of nothing and right; the first two share a bin.
+    assert counts.calibration_error() == pytest.approx((abs(2 - 1) + 1) / 3)

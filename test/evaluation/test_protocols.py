@@ -3,7 +3,7 @@ import pytest
 
 from rsgmamba_ros.data.corruptions import FAMILIES
 from rsgmamba_ros.data.samples import Sample
-from rsgmamba_ros.evaluation.protocols import Condition, conditions_of, PROTOCOLS
+from rsgmamba_ros.evaluation.protocols import Condition, conditions_of, PROTOCOLS, TARGET_OF_SEVERITY
 from rsgmamba_ros.vocabulary.errors import ConfigError
 from rsgmamba_ros.vocabulary.images import Modality
 
@@ -54,7 +54,7 @@ def test_every_condition_can_be_applied_and_repeats_itself():
             assert np.array_equal(image, clean, equal_nan=True) == (modality not in condition.hit), condition.name
 
 
-def test_samples_are_spoiled_differently():
+def test_samples_are_corrupted_differently():
     condition = Condition('corruptions', 'gaussian', (RGB,), 3)
     first, second = (condition.apply(sample(), DEPTH, seed=1, index=index)[RGB] for index in (0, 1))
     assert (first != second).any()
@@ -72,3 +72,8 @@ def test_a_failure_that_takes_nothing_away_is_no_failure():
     assert not cut.changes(near, DEPTH, seed=0, index=0)
     assert cut.changes(sample(), DEPTH, seed=0, index=0)
     assert Condition('clean').changes(near, DEPTH, seed=0, index=0)
+
+
+def test_targets_fall_with_severity_and_severity_three_is_below_half_of_clean():
+    assert list(TARGET_OF_SEVERITY) == sorted(TARGET_OF_SEVERITY, reverse=True)
+    assert TARGET_OF_SEVERITY[0] == 1 and TARGET_OF_SEVERITY[3] < 0.5

@@ -7,9 +7,9 @@ import torch
 
 from rsgmamba_ros.cli.main import main
 from rsgmamba_ros.data.synthetic.dataset import SyntheticDataset
-from rsgmamba_ros.evaluation.metrics import ConfusionMatrix
+from rsgmamba_ros.evaluation.metrics import ConfidenceCounts, ConfusionMatrix, expected_calibration_error
 from rsgmamba_ros.evaluation.protocols import Condition, conditions_of
-from rsgmamba_ros.evaluation.scoring import check_fit, Score, score_conditions, summarise
+from rsgmamba_ros.evaluation.scoring import check_fit, Score, score_conditions, segment_sample, summarise
 from rsgmamba_ros.network.checkpoint import Checkpoint, save_checkpoint
 from rsgmamba_ros.network.presets import create_network
 from rsgmamba_ros.pipeline.segmenter import Segmenter
@@ -38,7 +38,7 @@ def score(condition: Condition, iou: float, rgb: list[float], depth: list[float]
     confusion = ConfusionMatrix(2, ignore_index=255)
     hits = round(1000 * 2 * iou / (1 + iou))
     confusion.counts[:] = [[hits, 1000 - hits], [1000 - hits, hits]]
-    return Score(condition, confusion, {RGB: rgb, DEPTH: depth})
+    return Score(condition, confusion, ConfidenceCounts(ignore_index=255), {RGB: rgb, DEPTH: depth})
 
 
 def test_the_summary_is_what_the_protocols_define():
@@ -61,6 +61,41 @@ def test_the_summary_is_what_the_protocols_define():
     assert np.isnan(summary['auroc_seen']['depth'])
     assert 0 < summary['spearman']['rgb'] <= 1
     assert summary['clean_reliability'] == pytest.approx({'rgb': 0.85, 'depth': 0.9})
+
+
+def test_the_calibration_error_of_the_reliability_is_its_gap_to_the_target_half_clean_half_corrupted():
+    # Clean images should have 1, of severity 3 0.25 and of severity 5 0.03.
+    scores = [score(Condition('clean'), 0.8, [0.9] * 4, [1.0] * 4),
+              score(Condition('corruptions', 'gaussian', (RGB,), 3), 0.5, [0.45], [0.1]),
+              score(Condition('corruptions', 'gaussian', (RGB,), 5), 0.5, [0.13], [0.1]),
+              score(Condition('corruptions', 'holes', (DEPTH,), 3), 0.5, [0.1] * 2, [0.25] * 2),
+              score(Condition('corruptions', 'gaussian+holes', (RGB, DEPTH), 3), 0.5, [0.9], [0.9])]
+    ece = summarise(scores, (RGB, DEPTH))['reliability_ece']
+    # 0.1 on the clean half; 0.2 and 0.1 on the corrupted half, each in a bin of its own.
+    assert ece['rgb'] == pytest.approx(0.5 * 0.1 + 0.25 * 0.2 + 0.25 * 0.1)
+    assert ece['depth'] == pytest.approx(0)
+
+
+def test_without_corrupted_images_the_reliability_has_no_calibration_error():
+    assert 'reliability_ece' not in summarise([score(Condition('clean'), 0.8, [0.9], [0.9])], (RGB, DEPTH))
+    only_rgb = [score(Condition('clean'), 0.8, [0.9], [0.9]),
+                score(Condition('corruptions', 'gaussian', (RGB,), 3), 0.5, [0.45], [0.1])]
+    assert np.isnan(summarise(only_rgb, (RGB, DEPTH))['reliability_ece']['depth'])
+
+
+def test_the_calibration_error_of_the_confidence_is_that_of_every_labelled_pixel(dataset, checkpoint):
+    segmenter = Segmenter(checkpoint, device='cpu')
+    clean, = score_conditions(segmenter, dataset, [Condition('clean')], indices=[0, 2], seed=0)
+    stated, correct = [], []
+    for index in (0, 2):
+        sample = dataset[index]
+        result = segment_sample(segmenter, sample, Condition('clean'), seed=0, index=index)
+        labelled = sample.label_map != dataset.labels.ignore_index
+        stated.append(result.confidence[labelled] / 255)
+        correct.append(result.label_map[labelled] == sample.label_map[labelled])
+    expected = expected_calibration_error(np.concatenate(stated), np.concatenate(correct))
+    assert 0 < expected < 1
+    assert summarise([clean], (RGB, DEPTH))['confidence_ece'] == pytest.approx(expected)
 
 
 def test_scores_are_those_of_the_segmenter_and_a_missing_modality_has_reliability_zero(dataset, checkpoint):
@@ -87,11 +122,17 @@ def test_the_command_writes_summary_tables_and_pictures(dataset, checkpoint, tmp
                    '--protocol', 'all', '--severities', '3', '--out', str(tmp_path / 'out'), '--device', 'cpu'])
     assert status == 0
     summary = json.loads((tmp_path / 'out' / 'summary.json').read_text())
-    for key in ('miou', 'emm_avg', 'corruption_mean', 'auroc_seen', 'auroc_unseen', 'spearman', 'clean_reliability'):
+    for key in ('miou', 'emm_avg', 'corruption_mean', 'auroc_seen', 'auroc_unseen', 'spearman', 'clean_reliability',
+                'confidence_ece', 'reliability_ece'):
         assert key in summary
     assert set(summary['auroc_seen']) == {'rgb', 'depth'}
     assert {item['group'] for item in summary['conditions']} == {'clean', 'missing', 'random_missing', 'noisy',
                                                                  'corruptions'}
     for name in ('results.md', 'confusion.png', 'miou_by_family.png', 'reliability_by_severity.png', 'panels.png'):
         assert (tmp_path / 'out' / name).stat().st_size > 500
-    assert '| miou |' in capsys.readouterr().out
+    assert all(0 <= item['confidence_ece'] <= 1 for item in summary['conditions'])
+    printed, results = capsys.readouterr().out, (tmp_path / 'out' / 'results.md').read_text()
+    for line in ('| miou |', f'| confidence_ece | {summary["confidence_ece"]:.3f} |',
+                 f'| reliability_ece | rgb {summary["reliability_ece"]["rgb"]:.3f}, depth '):
+        assert line in printed and line in results
+    assert '| condition | mIoU | confidence ECE | reliability rgb | reliability depth |' in results

@@ -30,14 +30,14 @@ def scores(request, tmp_path_factory):
     return {score.condition.hit: score for score in scored}, request.param
 
 
-def test_clean_rooms_are_segmented_and_trusted(scores):
+def test_clean_rooms_are_segmented_and_have_a_high_reliability(scores):
     by_missing, auxiliary = scores
     clean = by_missing[()]
     assert clean.confusion.miou() > 0.8
     assert all(clean.mean_reliability(modality) > 0.8 for modality in (Modality.RGB, auxiliary))
 
 
-def test_a_missing_sensor_costs_little_and_is_not_trusted(scores):
+def test_a_missing_sensor_costs_little_and_has_reliability_zero(scores):
     by_missing, auxiliary = scores
     for missing in (Modality.RGB, auxiliary):
         without = by_missing[(missing,)]

@@ -21,8 +21,8 @@ def updated(page: str) -> str:
 
 
 def _row(name: str, parameter: NodeParameter) -> str:
-    marks = ' *' * parameter.at_run_time + ' †' * bool(parameter.node_only)
-    return f'| `{name}`{marks} | `{_as_yaml(parameter.default)}` | {_values(parameter)} | {parameter.description} |'
+    star = ' *' if parameter.at_run_time else ''
+    return f'| `{name}`{star} | `{_as_yaml(parameter.default)}` | {_values(parameter)} | {parameter.description} |'
 
 
 def _as_yaml(value: bool | int | float | str) -> str:

@@ -21,24 +21,24 @@ from rsgmamba_ros.vocabulary.images import Modality
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `rsgmamba evaluate`."""
-    parser.add_argument('--checkpoint', required=True, help='checkpoint file, or name of a shipped network')
+    parser.add_argument('--checkpoint', required=True, help='a file, or the name of a shipped network')
     parser.add_argument('--data', required=True, help="dataset folder, or 'synthetic' for rendered rooms")
-    parser.add_argument('--split', default='', help='sample list in the folder: a file, or its name without .txt; '
-                        "for synthetic rooms 'val' or 'test' (default: the test list of the layout)")
-    parser.add_argument('--dataset', help="layout and label space: name of a layout in config/datasets, or file "
+    parser.add_argument('--split', default='', help='list of samples in the folder: a file, or its name without .txt; '
+                        "of synthetic rooms 'val' or 'test' (default: the layout's own test list)")
+    parser.add_argument('--dataset', help="the layout and label space: a name or file of config/datasets "
                         '(default: recognised from the folder)')
     parser.add_argument('--protocol', choices=list(PROTOCOLS), default='clean')
     parser.add_argument('--severities', type=int, nargs='+', choices=SEVERITIES, default=list(SEVERITIES))
-    parser.add_argument('--limit', type=int, default=0, help='number of samples, evenly spaced; 0 for all')
-    parser.add_argument('--seed', type=int, default=0, help='seed of the corruptions')
+    parser.add_argument('--limit', type=int, default=0, help='use so many samples, evenly spaced; 0 for all')
+    parser.add_argument('--seed', type=int, default=0, help='of the corruptions')
     parser.add_argument('--out', type=Path, default=Path('out/evaluate'))
     parser.add_argument('--device', default='auto')
     parser.add_argument('--precision', default='auto')
-    parser.add_argument('--restore', action='store_true', help='repair images of low reliability first, like the '
-                        'parameter restore of the node')
+    parser.add_argument('--restore', action='store_true', help='repair images of low reliability first, as the node '
+                        'does with the parameter restore')
     parser.add_argument('--late-fusion', action=argparse.BooleanOptionalAction, default=True,
-                        help='like the parameter late_fusion of the node')
-    parser.add_argument('--threads', type=int, default=0, help="CPU threads; 0 for torch's default")
+                        help="as the node's parameter late_fusion")
+    parser.add_argument('--threads', type=int, default=0, help="of torch; 0 for torch's own choice")
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -18,6 +18,7 @@ class Command:
 
     module: str
     help: str
+    aliases: tuple[str, ...] = ()
 
 
 COMMANDS = {
@@ -26,7 +27,8 @@ COMMANDS = {
     'convert': Command('rsgmamba_ros.cli.convert', 'turn a VMamba .pth file into a safetensors file'),
     'export': Command('rsgmamba_ros.cli.export', 'write a checkpoint as ONNX or torch.export program'),
     'train': Command('rsgmamba_ros.cli.train', 'train a network as a YAML file says'),
-    'rivals': Command('rsgmamba_ros.cli.rivals', 'train and compare the network and its rivals at equal budget'),
+    'baselines': Command('rsgmamba_ros.cli.baselines',
+                         'train and compare the network and its baselines at equal budget', aliases=('rivals',)),
     'evaluate': Command('rsgmamba_ros.cli.evaluate', 'score a checkpoint, with and without sensor failures'),
     'dataset': Command('rsgmamba_ros.cli.dataset', 'check a dataset folder'),
     'replay': Command('rsgmamba_ros.cli.replay', 'segment a bag and report'),
@@ -67,19 +69,25 @@ def create_parser(wanted: Sequence[str]) -> tuple[argparse.ArgumentParser, dict[
     parser = argparse.ArgumentParser('rsgmamba', description='Segmentation of RGB and depth or thermal images '
                                      'with a reliability for each sensor.')
     commands = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
-    modules = {}
+    modules: dict[str, ModuleType] = {}
     for name, command in COMMANDS.items():
-        own = commands.add_parser(name, help=command.help, description=command.help[0].upper() + command.help[1:] + '.')
-        if name in wanted:
-            modules[name] = import_module(command.module)
-            modules[name].add_arguments(own)
+        own = commands.add_parser(name, aliases=command.aliases, help=command.help,
+                                  description=command.help[0].upper() + command.help[1:] + '.')
+        if not {name, *command.aliases}.isdisjoint(wanted):
+            module = import_module(command.module)
+            module.add_arguments(own)
+            modules |= dict.fromkeys((name, *command.aliases), module)
     _complete(parser)
     return parser, modules
 
 
 def _wanted(arguments: Sequence[str]) -> list[str]:
     first = next((argument for argument in arguments if not argument.startswith('-')), None)
-    return [first] if first in COMMANDS else _completing()
+    return [first] if first in _names() else _completing()
+
+
+def _names() -> set[str]:
+    return {name for command, entry in COMMANDS.items() for name in (command, *entry.aliases)}
 
 
 def _completing() -> list[str]:
@@ -87,7 +95,7 @@ def _completing() -> list[str]:
     import os
 
     words = os.environ.get('COMP_LINE', '').split()
-    return [word for word in words[1:2] if word in COMMANDS]
+    return [word for word in words[1:2] if word in _names()]
 
 
 def _complete(parser: argparse.ArgumentParser) -> None:

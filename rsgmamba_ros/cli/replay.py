@@ -24,30 +24,30 @@ def add_arguments(parser: ArgumentParser) -> None:
     """The arguments of `rsgmamba replay`."""
     parser.add_argument('bag', type=Path, help='ROS 2 bag (folder, .mcap, .db3) or ROS 1 bag (.bag)')
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument('--checkpoint', help='checkpoint file, or name of a shipped network')
-    what.add_argument('--sync-only', action='store_true', help='run only the synchroniser, without a network')
+    what.add_argument('--checkpoint', help='network: a file, or the name of a shipped one')
+    what.add_argument('--sync-only', action='store_true', help='no network: what the synchroniser does, at disk speed')
     parser.add_argument('--out', type=Path, required=True, help='folder for the results')
-    parser.add_argument('--overwrite', action='store_true', help='replace existing results')
+    parser.add_argument('--overwrite', action='store_true', help='replace results that are there')
     parser.add_argument('--auxiliary', choices=[str(m) for m in AUXILIARY_MODALITIES],
-                        help="auxiliary modality for --sync-only; otherwise the checkpoint's")
+                        help="modality beside RGB for --sync-only; else it is the checkpoint's")
     truth = parser.add_mutually_exclusive_group()
     for name, where in (('rgb', parser), ('aux', parser), ('labels', truth)):
-        where.add_argument(f'--{name}-topic', help='topic; by default found by type and encoding; "none" leaves it out')
+        where.add_argument(f'--{name}-topic', help='found by type and encoding if not named; "none" to go without')
     truth.add_argument('--labels-dir', type=Path, help='ground truth as PNG files named by stamp (ns) or number')
     parser.add_argument('--label-tolerance-s', type=float, default=0.02,
-                        help='largest stamp difference of label and leading image, seconds (default: %(default)s)')
-    parser.add_argument('--inject', default='', metavar='FAULTS', help='sensor faults, for example '
+                        help='largest distance of a label stamp from the leading image, seconds (default: %(default)s)')
+    parser.add_argument('--inject', default='', metavar='FAULTS', help='sensor faults, as in '
                         '"depth:missing@10-13 rgb:gaussian:3@20-25 depth:delay:0.08@30- depth:clock:+0.2@40-"')
-    parser.add_argument('--seed', type=int, default=0, help='seed of the faults (default: %(default)s)')
+    parser.add_argument('--seed', type=int, default=0, help='of the faults (default: %(default)s)')
     parser.add_argument('--params-file', type=Path, help="the node's parameter file (ROS 2 YAML)")
     parser.add_argument('--restore', action='store_true', default=None, help='repair images of low reliability first, '
-                        'like the parameter restore of the node')
+                        'as the node does with the parameter restore')
     parser.add_argument('--device', help=_instead_of_file('device', 'torch device'))
     parser.add_argument('--precision', help=_instead_of_file('precision', 'arithmetic of the network'))
     parser.add_argument('--threads', type=int, help=_instead_of_file(
-        'threads', "CPU threads of the network; 0 for torch's default"))
+        'threads', "of the network on the CPU; 0 for torch's own choice"))
     parser.add_argument('--no-results-bag', action='store_true', help='do not write label maps and overlays as a bag')
-    parser.add_argument('--hash-bag', action='store_true', help='hash the whole bag instead of samples')
+    parser.add_argument('--hash-bag', action='store_true', help='hash all of the bag, not samples of it')
 
 
 def run(arguments: Namespace) -> int:

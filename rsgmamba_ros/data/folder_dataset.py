@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 
 import cv2
@@ -37,6 +39,20 @@ class FolderDataset:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over layout, names and files; reads every file once.
+
+        Raises:
+            DatasetError: a file is missing or cannot be read.
+        """
+        digest = sha256(repr(self.layout).encode())
+        for index, name in enumerate(self.names):
+            digest.update(f'{name}\n'.encode())
+            for path in self.paths(index):
+                digest.update(sha256(_content(path)).digest())
+        return digest.hexdigest()
 
     def __getitem__(self, index: int) -> Sample:
         sample = self._read(index)
@@ -124,13 +140,17 @@ def read_image(path: Path, *, colour: bool = False) -> np.ndarray:
     Raises:
         DatasetError: the file cannot be read or is no image.
     """
-    try:
-        content = np.frombuffer(path.read_bytes(), np.uint8)
-    except OSError as error:
-        raise DatasetError(f'cannot read {path}: {error.strerror}') from error
+    content = np.frombuffer(_content(path), np.uint8)
     image = cv2.imdecode(content, cv2.IMREAD_UNCHANGED) if content.size else None
     if image is None:
         raise DatasetError(f'{path} is no image, or damaged')
     if colour and image.dtype != np.uint8:
         raise DatasetError(f'{path} has {image.dtype} pixels; a colour image has 8 bits a channel')
     return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) if colour and image.ndim == 2 else image
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DatasetError(f'cannot read {path}: {error.strerror}') from error

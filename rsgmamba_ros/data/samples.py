@@ -43,6 +43,10 @@ class Dataset(Protocol):
     auxiliary: Modality
     is_labelled: bool
 
+    @property
+    def digest(self) -> str:
+        """Identifies the content, hexadecimal: equal digests mean equal samples in equal order."""
+
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Sample: ...

@@ -3,23 +3,23 @@ from __future__ import annotations
 
 import numpy as np
 
-from rsgmamba_ros.training.loss import TARGET_OF_SEVERITY
+from rsgmamba_ros.evaluation.protocols import TARGET_OF_SEVERITY
 
-#: Share of the map that rises evenly, and how far beyond the samples' logits it goes on rising.
+#: Share of the map that rises evenly, and by how many logits it extends beyond the samples.
 _RAMP, _ROOM = 0.02, 4.0
 
 
 def fit_calibration(logits: np.ndarray, severities: np.ndarray, *, clean_share: float,
                     knots: int = 12) -> dict[str, list[float]]:
-    """Fit what a logit means on average, where a share `clean_share` of the images is clean.
+    """Fit the mean target of each logit, where a share `clean_share` of the images is clean.
 
-    What a doubtful logit means depends on how often images are spoilt, whatever the mixture of the samples is.
+    The share of corrupted images among the samples does not matter: the two kinds are weighted by `clean_share`.
 
     Args:
         logits: (N,).
         severities: (N,) integers 0..5, 0 for clean; the targets are `TARGET_OF_SEVERITY`.
-        clean_share: of the images in use, above 0 and below 1.
-        knots: at most so many points in the map, besides one beyond either end.
+        clean_share: share of clean images in use, above 0 and below 1.
+        knots: at most so many points in the map, plus one beyond each end.
 
     Returns:
         `x` (logits) and `y` (reliability) of a piecewise linear map, both rising.
@@ -34,7 +34,7 @@ def fit_calibration(logits: np.ndarray, severities: np.ndarray, *, clean_share: 
     weights = np.where(severity == 0, clean_share / max((severity == 0).sum(), 1),
                        (1 - clean_share) / max((severity > 0).sum(), 1))
     y = isotonic(np.array(TARGET_OF_SEVERITY)[severity], weights)
-    # Knots at the middles of equally full bins: the steps of the isotonic fit would make equal what is not.
+    # Knots at the centres of equally full bins: the steps of the isotonic fit would publish different logits as equal.
     bins = np.array_split(np.arange(len(x)), min(knots, max(2, len(x) // 8)))
     x, y = (np.array([np.average(values[index], weights=weights[index]) for index in bins]) for values in (x, y))
     x, first = np.unique(x, return_index=True)
@@ -43,14 +43,14 @@ def fit_calibration(logits: np.ndarray, severities: np.ndarray, *, clean_share: 
 
 
 def _strictly_rising(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Knots with a slope everywhere and room beyond both ends: no two logits that differ are published as equal."""
+    """Knots with a slope everywhere and room beyond both ends, so that different logits stay different."""
     y = (1 - _RAMP) * y + _RAMP * np.linspace(0, 1, len(y))
     return (np.concatenate(([x[0] - _ROOM], x, [x[-1] + _ROOM])),
             np.concatenate(([0.5 * y[0]], y, [0.5 * (y[-1] + 1)])))
 
 
 def isotonic(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The not falling sequence closest to `values` in weighted squares, by pooling adjacent violators; (N,) -> (N,)."""
+    """The non-decreasing sequence nearest to `values` in weighted squares, (N,) -> (N,); pools adjacent violators."""
     means: list[float] = []
     masses: list[float] = []
     sizes: list[int] = []

@@ -11,6 +11,7 @@ from torch import Tensor
 from rsgmamba_ros.data.samples import Dataset
 from rsgmamba_ros.network.reliability.alignment_check import AlignmentCheck, with_shifts
 from rsgmamba_ros.network.reliability.floor_height import floor_share
+from rsgmamba_ros.network.reliability.head import ReliabilityHead
 from rsgmamba_ros.network.reliability.scale_check import CleanScale, ScaleCheck
 from rsgmamba_ros.network.reliability.typicality import Typicality
 from rsgmamba_ros.network.rsgmamba import RSGMamba
@@ -39,12 +40,12 @@ def fit_clean_images(network: RSGMamba, average: RSGMamba, dataset: Dataset,
 
     While the reliability is taught the average moves to the network, so both get what is fitted to the network.
     """
-    parts = _fitted_parts(network)
-    if all(part.is_fitted for part in parts):
+    head, parts = network.reliability_head, _fitted_parts(network)
+    if head is None or all(part.is_fitted for part in parts):
         return
     was_training = network.training
     network.eval()
-    seen = _look_at(network, dataset, preprocessing)
+    seen = _look_at(network, head, dataset, preprocessing)
     network.train(was_training)
     for part, averaged in zip(parts, _fitted_parts(average)):
         if isinstance(part, Typicality):
@@ -71,8 +72,9 @@ class CleanImages:
     aligned: Tensor
 
 
-def _look_at(network: RSGMamba, dataset: Dataset, preprocessing: PreprocessingConfig) -> CleanImages:
-    device, head = next(network.parameters()).device, network.reliability_head
+def _look_at(network: RSGMamba, head: ReliabilityHead, dataset: Dataset,
+             preprocessing: PreprocessingConfig) -> CleanImages:
+    device = next(network.parameters()).device
     floor = dataset.labels.names.index(FLOOR) if FLOOR in dataset.labels.names and dataset.is_labelled else None
     rng = np.random.default_rng(0)
     features, auxiliary, floors, edges, aligned = [], [], [], [], []
@@ -85,8 +87,8 @@ def _look_at(network: RSGMamba, dataset: Dataset, preprocessing: PreprocessingCo
             features.append(network.encoder(rgb)[-2:])
             if floor is not None:
                 resized = resize(sample.label_map, preprocessing.height, preprocessing.width, nearest=True)
-                floors.append(floor_share(torch.from_numpy(resized).to(device), floor, rgb.shape[-2:]))
-        if head.alignment is not None:
+                floors.append(floor_share(torch.from_numpy(resized).to(device), floor, (rgb.shape[-2], rgb.shape[-1])))
+        if head.alignment is not None and head.edges is not None:
             for image, moved, is_aligned in with_shifts(rgb, other, rng):
                 edges.append(head.edges(image, moved))
                 aligned.append(float(is_aligned))

@@ -1,4 +1,4 @@
-"""What a training is made of: one YAML file, read into these dataclasses."""
+"""The configuration of a training: one YAML file, read into these dataclasses."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
@@ -13,7 +13,7 @@ from rsgmamba_ros.vocabulary.errors import ConfigError
 from rsgmamba_ros.vocabulary.images import AUXILIARY_MODALITIES, Modality
 from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig, STRIDE
 
-#: What a phase may teach alone, see `Phase.learns`.
+#: Parts that a phase may teach alone, see `Phase.learns`.
 PARTS = ('reliability', 'gates')
 LEARNS = ('all', *PARTS, 'segmentation')
 LARGEST_RESTART = 100
@@ -35,9 +35,9 @@ class FolderData:
     """A dataset folder, see `FolderDataset`.
 
     Attributes:
-        layout: name or file of a layout; its auxiliary modality must be the training's.
+        layout: name or file of a layout with the same auxiliary modality as the training.
         training: split to train on, see `layouts.sample_names`.
-        validation: split that is looked at during training, and that the calibration is fitted to.
+        validation: split for validation during training and for fitting the calibration.
     """
 
     path: Path
@@ -48,17 +48,17 @@ class FolderData:
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of training with one crop size; the crop is `height` x `width` pixels of the scaled image.
+    """A part of the training with one crop size; the crop is `height` x `width` pixels of the scaled image.
 
     Attributes:
-        learns: `all`, or only the `reliability` head, with everything else as it is: no decoder runs, which is cheap;
-            or only the `gates` of a fusion with `exchange`, after that. Where there are such phases no gate plays a
-            part in those that learn all. At the end `segmentation` is everything but the reliability head, which goes
-            on to judge, and every gate plays its part.
-        scales: smallest and largest enlargement, in place of the augmentation's.
-        failures: in place of the training's.
-        restart: above 0, the learning rate begins anew here with this share of the training's, and falls from here on;
-            what a phase teaches alone may learn faster than all together, so there it may be above 1.
+        learns: `all` trains every parameter. `reliability` trains only the reliability head; no decoder runs, so a step
+            is cheap. `gates` trains only the gates of a fusion with `exchange`, after that; in a training with such a
+            phase, gates are off during `all` phases. `segmentation` trains everything but the reliability head, at the
+            end, with the gates on.
+        scales: smallest and largest enlargement, which replace the augmentation's.
+        failures: replace the training's.
+        restart: above 0, the learning rate restarts here with this share of the training's, and falls from here on. A
+            phase that teaches a part alone may have more than 1.
     """
 
     steps: int
@@ -75,7 +75,8 @@ class Phase:
             raise ConfigError(f'restart is {self.restart}; it is a share, 0..1, and 0..{LARGEST_RESTART} in a phase '
                               'that teaches a part alone')
         if min(self.steps, self.batch_size) < 1:
-            raise ConfigError(f'a phase has at least one step and one sample, got {self.steps} and {self.batch_size}')
+            raise ConfigError('a phase needs at least one step and one sample a batch; '
+                              f'got {self.steps} and {self.batch_size}')
         if self.height % STRIDE or self.width % STRIDE or min(self.height, self.width) < STRIDE:
             raise ConfigError(f'crop {self.height}x{self.width}: both sides must be multiples of {STRIDE}')
         if self.learns not in LEARNS:
@@ -91,19 +92,21 @@ class TrainingConfig:
     Attributes:
         encoder: file of encoder weights to start from, as VMamba gives them; `imagenet` for
             those of EfficientNet-Lite0.
-        start: checkpoint to go on from, of this preset and fusion; its classifier is taken only for the same classes.
+        start: checkpoint to start from, of this preset and fusion; its classifier is used only for the same classes.
         encoder_rate: learning rate of the encoder as a share of the others'.
-        frozen: beginnings of names of parameters that stay as they are.
+        frozen: prefixes of the names of parameters that are not trained.
         preset: name in `network.presets.PRESETS`.
-        fusion: key of `network.fusion.kinds.FUSIONS`: what this package is about, or one of its rivals.
+        fusion: key of `network.fusion.kinds.FUSIONS`: the fusion of this package, or a baseline.
         network: fields of the preset's configuration to replace.
-        teachers: fusions of one modality; a network of each is trained first, as this configuration says, and then
-            teaches this one what its sensor alone can tell, weighed by `loss.distillation`. Tells nothing to networks
-            of one modality, and nothing without `failures.alone` or `failures.missing`.
-        learning_rate: its peak.
-        ema_decay: of the averaged weights, which are the ones that are kept.
+        teachers: single-modality fusions. A network of each is trained first with this configuration; its predictions
+            are then targets wherever its modality is alone, weighted by `loss.distillation`. Single-modality networks
+            have no teachers; without `failures.alone` or `failures.missing` teachers have no effect.
+        learning_rate: peak of the learning rate.
+        ema_decay: of the moving average of the weights; the checkpoint holds the average.
         precision: of the forward pass: `float32` or `bfloat16`.
-        validate_every: steps; likewise `save_every` (of the state to resume from) and `log_every`.
+        validate_every: interval of validation, steps.
+        save_every: interval of saving the state to resume from, steps.
+        log_every: interval of logging the loss, steps.
         calibration_samples: how many validation samples, each at every severity, the calibration is fitted to.
         device: `auto` (CUDA if there is one), or a torch device by name.
         workers: processes that prepare samples; 0 prepares them between the steps.
@@ -153,9 +156,10 @@ class TrainingConfig:
         if self.encoder is not None and self.start is not None:
             raise ConfigError("give either 'encoder' or 'start': a checkpoint has an encoder")
         if not self.phases:
-            raise ConfigError('phases is empty; a training has at least one')
+            raise ConfigError('phases is empty; a training needs at least one')
         if not FUSIONS[self.fusion].gated and any(phase.learns != 'all' for phase in self.phases):
-            raise ConfigError(f'{self.fusion} estimates no reliability; leave out the phases that teach it, or gates')
+            raise ConfigError(f'{self.fusion} estimates no reliability; '
+                              'leave out the phases that teach reliability or gates')
         alone = [name for name, kind in FUSIONS.items() if len(kind.modalities) == 1]
         if not set(self.teachers) <= set(alone):
             raise ConfigError(f'teachers are {list(self.teachers)}; expected some of {alone}')
@@ -166,15 +170,15 @@ class TrainingConfig:
 
     @property
     def used(self) -> tuple[Modality, ...]:
-        """The modalities that the network looks at: both, or one for the rivals that have only that."""
+        """The modalities that the network looks at: both, or one for the single-modality baselines."""
         modalities = (Modality.RGB, self.auxiliary)
         return tuple(modalities[index] for index in FUSIONS[self.fusion].modalities)
 
     def for_fusion(self, name: str) -> TrainingConfig:
-        """The same training for a network that fuses in another way: without what it has no use for.
+        """The same training for a network with another fusion.
 
-        What only teaches the reliability or the gates is left out for networks without them, what teachers tell for
-        networks of one modality, which might be taught by themselves.
+        Phases that only teach the reliability or the gates are left out for networks without them; teachers are left
+        out for single-modality networks, which are the teachers.
         """
         kind = FUSIONS[name]
         phases = self.phases if kind.gated else tuple(
@@ -187,9 +191,9 @@ class TrainingConfig:
         return sum(phase.steps for phase in self.phases)
 
     def progress_at(self, step: int) -> tuple[int, int]:
-        """How many steps of the present fall of the learning rate lie before it, and how many there are in all.
+        """Steps of the current fall of the learning rate before `step`, and all of its steps.
 
-        What only teaches the reliability has a rate of its own; it does not count for what comes after.
+        Phases that teach a part alone have a fall of their own, which later phases do not count.
         """
         falls = self._falls()
         own = falls[self._index_at(step)][0]
@@ -202,11 +206,11 @@ class TrainingConfig:
         return before, total
 
     def share_at(self, step: int) -> float:
-        """From which share of the learning rate the present fall began."""
+        """The share of the learning rate at which the current fall starts."""
         return self._falls()[self._index_at(step)][1]
 
     def _falls(self) -> list[tuple[int, float]]:
-        """For each phase which fall of the learning rate it belongs to, below 0 for one of `PARTS`, and its share."""
+        """For each phase the number of its fall of the learning rate, below 0 for one of `PARTS`, and its share."""
         falls, fall, share = [], 0, 1.0
         for phase in self.phases:
             if phase.learns in PARTS:

@@ -1,5 +1,4 @@
-"""What is minimised: cross entropy of the labels, the distance from what teachers say, and reliability tied to what was
-done to a modality.
+"""The loss: cross entropy of labels and reliability, and divergence from the teachers' predictions.
 
 B batch, M modality, K class, H, W.
 """
@@ -15,11 +14,7 @@ from torch.nn import functional
 from rsgmamba_ros.network.rsgmamba import NetworkOutput
 from rsgmamba_ros.vocabulary.errors import ConfigError
 
-#: Reliability that is taught for severity 0 (clean) to 5. It falls faster than linearly, because users act on a
-#: threshold: severity 3 is well below half of clean.
-TARGET_OF_SEVERITY = (1.0, 0.7, 0.45, 0.25, 0.12, 0.03)
-
-#: Logits are made at this stride and enlarged: between its pixels nothing new is to be taught.
+#: Logits are made at this stride and enlarged: pixels between them hold nothing new.
 DISTILLED_STRIDE = 4
 
 
@@ -29,9 +24,9 @@ class LossConfig:
 
     Attributes:
         reliability: of the scalar reliability, binary cross entropy with a soft target.
-        reliability_map: of the per-pixel reliability of the stages, likewise.
-        distillation: of the distance from what the `teachers` say, see `TrainingConfig`: the divergence of Kullback and
-            Leibler, of every fourth pixel in each direction.
+        reliability_map: of the per-pixel reliability of the stages, binary cross entropy with a soft target.
+        distillation: of the Kullback-Leibler divergence from the predictions of the `teachers`, see `TrainingConfig`,
+            of every fourth pixel in each direction.
         class_weights: one factor a class, empty for 1 each.
     """
 
@@ -47,7 +42,7 @@ class LossConfig:
 
 @dataclass(frozen=True)
 class Targets:
-    """What a batch should give.
+    """The targets of a batch.
 
     Attributes:
         label_map: (B, H, W) int64.
@@ -62,14 +57,14 @@ class Targets:
 
 @dataclass(frozen=True)
 class Lesson:
-    """What a teacher says of some bundles of a batch.
+    """A teacher's prediction for some bundles of a batch.
 
     Attributes:
-        places: of the bundles in the batch, (N,) int64.
+        indices: of the bundles in the batch, (N,) int64.
         log_probabilities: see `sparse_log_probabilities`.
     """
 
-    places: Tensor
+    indices: Tensor
     log_probabilities: Tensor
 
 
@@ -88,7 +83,16 @@ class LossParts:
 
 def loss_parts(output: NetworkOutput, targets: Targets, available: Tensor, *, lessons: Sequence[Lesson] = (),
                class_weights: Tensor | None, ignore_index: int) -> LossParts:
-    """The parts of the loss over one batch, before division and weighting."""
+    """The parts of the loss over one batch, before division and weighting.
+
+    Args:
+        output: of the network for B bundles.
+        targets: of the same bundles.
+        available: (B, M) bool.
+        lessons: the teachers' predictions for some of the bundles.
+        class_weights: (K,), or None for 1 each.
+        ignore_index: label of pixels that do not count.
+    """
     labels, pixels = _label_loss(output.logits, targets.label_map, class_weights, ignore_index)
     reliability = _reliability_loss(output.reliability_logits, targets, available)
     maps, cells = _map_loss(output.reliability_maps, targets.reliability_map, available)
@@ -98,7 +102,13 @@ def loss_parts(output: NetworkOutput, targets: Targets, available: Tensor, *, le
 
 
 def reliability_parts(logits: Tensor, targets: Targets, available: Tensor) -> LossParts:
-    """The same where only the reliability is taught; logits and available are (B, M)."""
+    """The parts where only the reliability is taught; the others are 0.
+
+    Args:
+        logits: reliability logits, (B, M).
+        targets: of the same bundles.
+        available: (B, M) bool.
+    """
     reliability, nothing = _reliability_loss(logits, targets, available), logits.new_zeros(())
     return LossParts(torch.stack([nothing, reliability, nothing, nothing]),
                      torch.stack([nothing, available.sum().to(logits.dtype), nothing, nothing]))
@@ -112,7 +122,7 @@ def sparse_log_probabilities(logits: Tensor) -> Tensor:
 def _distillation_loss(logits: Tensor, lessons: Sequence[Lesson]) -> tuple[Tensor, Tensor]:
     total, pixels = logits.new_zeros((), dtype=torch.float32), logits.new_zeros((), dtype=torch.float32)
     for lesson in lessons:
-        own = sparse_log_probabilities(logits[lesson.places])
+        own = sparse_log_probabilities(logits[lesson.indices])
         total = total + functional.kl_div(own, lesson.log_probabilities, log_target=True, reduction='sum')
         pixels = pixels + own[:, 0].numel()
     return total, pixels
@@ -141,7 +151,7 @@ def _label_loss(logits: Tensor, label_map: Tensor, weights: Tensor | None, ignor
 def _map_loss(maps: tuple[Tensor, ...], target: Tensor, available: Tensor) -> tuple[Tensor, Tensor]:
     total, cells = target.new_zeros(()), target.new_zeros(())
     for stage in maps:
-        wanted = functional.adaptive_avg_pool2d(target, stage.shape[-2:])[available]
+        wanted = functional.adaptive_avg_pool2d(target, (stage.shape[-2], stage.shape[-1]))[available]
         # Probabilities are kept off 0 and 1, where half precision has no logarithm.
         given = stage.float()[available].clamp(1e-4, 1 - 1e-4)
         # torch's own cross entropy of probabilities refuses to run beside a CUDA autocast.

@@ -1,6 +1,9 @@
 """Learning rate over the steps, and which parameters are decayed."""
 from __future__ import annotations
 
+import math
+from typing import Any
+
 from torch import nn
 
 #: State-space parameters whose decay would change what the state remembers.
@@ -11,10 +14,11 @@ def learning_rate_factor(step: int, *, steps: int, warmup_steps: int, power: flo
     """Factor of the peak learning rate: a linear rise, then a polynomial fall to zero after the last step."""
     if step < warmup_steps:
         return (step + 1) / warmup_steps
-    return max(0.0, 1 - (step - warmup_steps) / max(1, steps - warmup_steps)) ** power
+    remaining = max(0.0, 1 - (step - warmup_steps) / max(1, steps - warmup_steps))
+    return math.pow(remaining, power)
 
 
-def parameter_groups(module: nn.Module, *, weight_decay: float, encoder_rate: float = 1.0) -> list[dict]:
+def parameter_groups(module: nn.Module, *, weight_decay: float, encoder_rate: float = 1.0) -> list[dict[str, Any]]:
     """Every trainable parameter, each once: those that are decayed, and norms, biases, A, D and dt bias that are not.
 
     Each group has its `rate`, the share of the learning rate that it gets: `encoder_rate` for the module `encoder`.

@@ -3,8 +3,13 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rsgmamba_ros.vocabulary.errors import ConfigError
+
+if TYPE_CHECKING:  # both take time to import, and TensorBoard is optional
+    from matplotlib.axes import Axes
+    from torch.utils.tensorboard import SummaryWriter
 
 
 class TrainingLog:
@@ -54,6 +59,19 @@ class TrainingLog:
             self._events.close()
 
 
+class NoLog:
+    """The log of a process that writes none: of several processes only the first one writes."""
+
+    def add(self, kind: str, step: int, figures: dict[str, float]) -> None:
+        """Do nothing."""
+
+    def draw_curves(self) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
 def read_rows(path: Path) -> dict[str, list[float]]:
     """Columns of a CSV file of figures by name; empty if there is no file.
 
@@ -67,7 +85,7 @@ def read_rows(path: Path) -> dict[str, list[float]]:
             rows = list(csv.DictReader(file))
         return {name: [float(row[name]) for row in rows] for name in (rows[0] if rows else ())}
     except (ValueError, TypeError, KeyError) as error:
-        raise ConfigError(f'{path} is no log of a training ({error}); move it away') from error
+        raise ConfigError(f'{path} is not the log of a training ({error}); move it away') from error
 
 
 def _drop_rows(path: Path, first_step: int) -> None:
@@ -78,7 +96,7 @@ def _drop_rows(path: Path, first_step: int) -> None:
     path.write_text('\n'.join(kept) + '\n') if len(kept) > 1 else path.unlink()
 
 
-def _event_writer(folder: Path):
+def _event_writer(folder: Path) -> SummaryWriter | None:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
@@ -86,7 +104,7 @@ def _event_writer(folder: Path):
     return SummaryWriter(str(folder / 'tensorboard'))
 
 
-def _plot(panel, columns: dict[str, list[float]], names: list[str], title: str) -> None:
+def _plot(panel: Axes, columns: dict[str, list[float]], names: list[str], title: str) -> None:
     for name in names:
         panel.plot(columns['step'], columns[name], label=name, linewidth=1.2)
     panel.set_title(title)

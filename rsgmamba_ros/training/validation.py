@@ -1,4 +1,4 @@
-"""A quick look at a network during training: labels and reliability, clean, corrupted and with a modality missing."""
+"""Quick scores of a network during training: labels and reliability, clean, corrupted and with a modality missing."""
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -19,7 +19,15 @@ from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig
 @torch.inference_mode()
 def predict(network: RSGMamba, values: dict[Modality, np.ndarray], preprocessing: PreprocessingConfig, *,
             modalities: tuple[Modality, ...]) -> tuple[np.ndarray, NetworkOutput]:
-    """Label map (H, W) of the images' own size, and what the network gave."""
+    """Run the network on one sample.
+
+    Args:
+        values: images in sensor units by modality, each (H, W) or (H, W, 3); those that are missing are left out.
+        modalities: of the network's input, in its order.
+
+    Returns:
+        Label map, (H, W) uint8, at the size of the images, and the output of the network.
+    """
     images, available = stack_inputs(values, preprocessing, modalities=modalities)
     device = next(network.parameters()).device
     output = network(images.to(device), available.to(device))

@@ -146,3 +146,11 @@ def test_an_unlabelled_sequence_knows_what_came_before(tmp_path):
     assert (dataset[2].label_map == dataset.labels.ignore_index).all()
     assert [dataset[index].earlier.name for index in range(3)] == ['000001', '000000', '000001']
     np.testing.assert_allclose(dataset[1].earlier.auxiliary, 1.0)
+
+
+@pytest.mark.parametrize('path, content', [('Label/0002.png', labels(5)), ('RGB/0002.jpg', rgb((1, 2, 3)))])
+def test_the_digest_of_a_folder_changes_with_its_images_and_their_list(rgbx, path, content):
+    before = recognise(rgbx).digest
+    assert recognise(rgbx).digest == before != recognise(rgbx, split='train').digest
+    write(rgbx / path, content)
+    assert recognise(rgbx).digest != before

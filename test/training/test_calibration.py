@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from rsgmamba_ros.evaluation.protocols import TARGET_OF_SEVERITY
 from rsgmamba_ros.training.calibration import fit_calibration, isotonic
-from rsgmamba_ros.training.loss import TARGET_OF_SEVERITY
 
 
 @pytest.mark.parametrize('seed', range(3))

@@ -6,7 +6,6 @@ import torch
 from rsgmamba_ros.data.synthetic.dataset import SyntheticDataset
 from rsgmamba_ros.network.presets import create_network, EDGE_CORRELATION
 from rsgmamba_ros.training.clean_images import fit_clean_images, forget_clean_images
-from rsgmamba_ros.vocabulary.images import Modality
 from rsgmamba_ros.vocabulary.preprocessing import DepthLaw, DepthScaling, PreprocessingConfig
 
 SIZE = PreprocessingConfig(64, 96)
@@ -19,6 +18,7 @@ class Unlabelled:
 
     def __init__(self, dataset: SyntheticDataset):
         self.dataset, self.labels, self.auxiliary = dataset, dataset.labels, dataset.auxiliary
+        self.digest = dataset.digest
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -28,9 +28,8 @@ class Unlabelled:
 
 
 @pytest.fixture(scope='module')
-def rooms(tmp_path_factory) -> SyntheticDataset:
-    return SyntheticDataset(Modality.DEPTH, first_seed=0, rooms=30, cache=tmp_path_factory.mktemp('cache'), height=64,
-                            width=96)
+def rooms(render_rooms) -> SyntheticDataset:
+    return render_rooms(0, 30)
 
 
 def network():

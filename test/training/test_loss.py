@@ -5,7 +5,7 @@ import torch
 
 from rsgmamba_ros.network.rsgmamba import NetworkOutput
 from rsgmamba_ros.training import loss
-from rsgmamba_ros.training.loss import Lesson, loss_parts, LossConfig, TARGET_OF_SEVERITY, Targets, total_loss
+from rsgmamba_ros.training.loss import Lesson, loss_parts, LossConfig, Targets, total_loss
 from rsgmamba_ros.vocabulary.errors import ConfigError
 
 
@@ -36,9 +36,9 @@ def test_the_label_loss_is_the_weighted_cross_entropy_of_labelled_pixels():
 def test_what_an_unavailable_modality_holds_does_not_reach_the_loss():
     output, targets, available = output_and_targets()
     expected = parts_of(output, targets, available)
-    spoiled = output.reliability_logits.masked_fill(~available, float('nan'))
+    damaged = output.reliability_logits.masked_fill(~available, float('nan'))
     maps = tuple(stage.masked_fill(~available[..., None, None], float('nan')) for stage in output.reliability_maps)
-    given = parts_of(replace(output, reliability_logits=spoiled, reliability_maps=maps), targets, available)
+    given = parts_of(replace(output, reliability_logits=damaged, reliability_maps=maps), targets, available)
     torch.testing.assert_close(given.sums, expected.sums)
 
 
@@ -57,7 +57,7 @@ def test_halves_of_a_batch_with_common_divisors_add_up_to_the_whole():
                                total_loss(whole, whole.counts, config))
 
 
-def test_a_lesson_is_the_divergence_of_every_fourth_pixel_and_moves_what_it_is_about_alone():
+def test_a_lesson_is_the_divergence_of_every_fourth_pixel_and_moves_its_bundles_alone():
     output, targets, available = output_and_targets()
     logits = output.logits.clone().requires_grad_()
     told = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(1))
@@ -74,11 +74,6 @@ def test_a_network_without_gates_and_a_batch_without_labels_have_a_finite_loss()
     targets.label_map[:] = 255
     parts = parts_of(replace(output, reliability_maps=()), targets, available)
     assert torch.isfinite(total_loss(parts, parts.counts, LossConfig()))
-
-
-def test_targets_fall_with_severity_and_severity_three_is_below_half_of_clean():
-    assert list(TARGET_OF_SEVERITY) == sorted(TARGET_OF_SEVERITY, reverse=True)
-    assert TARGET_OF_SEVERITY[0] == 1 and TARGET_OF_SEVERITY[3] < 0.5
 
 
 def test_a_negative_weight_is_refused():

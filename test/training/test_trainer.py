@@ -26,6 +26,8 @@ class Squares:
 
     labels = LabelSpace(('wall', 'square'))
     auxiliary = Modality.DEPTH
+    is_labelled = True
+    digest = 'squares'
 
     def __len__(self) -> int:
         return 6
@@ -92,7 +94,7 @@ def test_the_loss_falls(tmp_path):
     assert np.mean(loss[-5:]) < 0.8 * np.mean(loss[:5])
 
 
-def test_a_single_modality_rival_is_given_only_its_modality(tmp_path):
+def test_a_single_modality_baseline_is_given_only_its_modality(tmp_path):
     config = replace(CONFIG, fusion='rgb_only')
     batch = next(training_batches(Squares(), config, first_step=0))
     assert batch.available.tolist() == [[True, False]] * 2
@@ -126,25 +128,18 @@ def test_alone_is_the_modality_that_did_not_fail():
 
 def test_a_sample_may_be_seen_from_each_modality_alone():
     failures = [FailureConfig(0.0, share, both=0.0, alone=2) for share in (0.0, 1.0)]
-    sound, spoilt = (next(training_batches(Squares(), replace(CONFIG, failures=failure), first_step=0))
+    clean, corrupted = (next(training_batches(Squares(), replace(CONFIG, failures=failure), first_step=0))
                      for failure in failures)
-    assert sound.rows.tolist() == [0, 0, 0, 1, 1, 1] and sound.available[::3].all()
-    assert (sound.available[1::3] ^ sound.available[2::3]).all()
-    # Of a spoilt pair only the modality that did not fail, twice.
-    assert torch.equal(spoilt.available[1::3], spoilt.available[2::3]) and (spoilt.available[1::3].sum(1) == 1).all()
-
-
-def test_sound_pairs_may_be_seen_from_each_modality_alone_only():
-    failures = [FailureConfig(0.0, share, both=0.0, alone=1, apart=1.0) for share in (0.0, 1.0)]
-    sound, spoilt = (next(training_batches(Squares(), replace(CONFIG, failures=failure), first_step=0))
-                     for failure in failures)
-    assert sound.rows.tolist() == [0, 0, 1, 1] and (sound.available[::2] ^ sound.available[1::2]).all()
-    assert spoilt.available[::2].all() and (spoilt.available[1::2].sum(1) == 1).all()
+    assert clean.rows.tolist() == [0, 0, 0, 1, 1, 1] and clean.available[::3].all()
+    assert (clean.available[1::3] ^ clean.available[2::3]).all()
+    # Of a corrupted pair only the modality that did not fail, twice.
+    assert torch.equal(corrupted.available[1::3], corrupted.available[2::3])
+    assert (corrupted.available[1::3].sum(1) == 1).all()
 
 
 def test_a_phase_may_have_failures_of_its_own():
-    sound, spoilt = FailureConfig(0.0, 0.0), FailureConfig(0.0, 1.0, both=1.0)
-    config = replace(CONFIG, phases=(Phase(1, 8, 32, 32, failures=sound), Phase(1, 8, 32, 32)), failures=spoilt)
+    clean, corrupted = FailureConfig(0.0, 0.0), FailureConfig(0.0, 1.0, both=1.0)
+    config = replace(CONFIG, phases=(Phase(1, 8, 32, 32, failures=clean), Phase(1, 8, 32, 32)), failures=corrupted)
     first, second = training_batches(Squares(), config, first_step=0)
     assert (first.targets.reliability == 1).all() and (second.targets.reliability < 1).any()
 

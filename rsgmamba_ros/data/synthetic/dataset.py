@@ -46,6 +46,12 @@ class SyntheticDataset:
             _render_all(folder, auxiliary, self._seeds, height, width, processes)
         self._arrays = {name: np.load(folder / f'{name}.npy', mmap_mode='r') for name in _LAYOUT}
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the renderer's source, the auxiliary modality, the seeds and the size."""
+        height, width = self._arrays['label_map'].shape[1:]
+        return sha256(f'{_renderer()} {self.auxiliary} {self._seeds} {height}x{width}'.encode()).hexdigest()
+
     def __len__(self) -> int:
         return 2 * len(self._seeds)
 

@@ -1,4 +1,4 @@
-"""Training batches. Every sample is a function of (seed, step, position), so that a resumed run sees the same ones."""
+"""Training batches. Every sample is a function of (seed, step, item), so that a resumed run sees the same ones."""
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -14,19 +14,19 @@ from rsgmamba_ros.data.samples import Dataset, draw_window, vary, Window
 from rsgmamba_ros.pipeline.preprocessing import network_input
 from rsgmamba_ros.training.config import TrainingConfig
 from rsgmamba_ros.training.loss import Targets
-from rsgmamba_ros.training.samples.failures import FailedSample, FailureConfig, inflict
+from rsgmamba_ros.training.samples.failures import FailedSample, inflict
 from rsgmamba_ros.vocabulary.images import Modality
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step works on.
+    """What one step works on: B bundles that share N image pairs; B is a multiple of N.
 
     Attributes:
-        images: (R, M, 3, H, W).
-        available: of every bundle, (B, M).
-        rows: the images of every bundle, (B,); B is a multiple of R.
-        targets: of every bundle.
+        images: normalised, (N, M, 3, H, W) float32.
+        available: which modalities each bundle has, (B, M) bool.
+        rows: index of each bundle's images, (B,) int64.
+        targets: of each bundle.
     """
 
     images: Tensor
@@ -42,15 +42,15 @@ class Batch:
                      targets)
 
 
-class TrainingSamples:
-    """Prepared samples, indexed by (step, position in the batch of all processes)."""
+class TrainingSamples(torch.utils.data.Dataset[dict[str, np.ndarray]]):
+    """Prepared samples, indexed by (step, item in the batch of all processes)."""
 
     def __init__(self, dataset: Dataset, config: TrainingConfig):
         self.dataset, self.config = dataset, config
 
     def __getitem__(self, index: tuple[int, int]) -> dict[str, np.ndarray]:
-        step, position = index
-        rng = np.random.default_rng([self.config.seed, step, position])
+        step, item = index
+        rng = np.random.default_rng([self.config.seed, step, item])
         phase, augmentation = self.config.phase_at(step), self.config.augmentation
         failures = phase.failures or self.config.failures
         if phase.scales:
@@ -62,30 +62,34 @@ class TrainingSamples:
         label_map = window.cut(sample.label_map, blank=self.dataset.labels.ignore_index)
         arrays = _arrays(failed, window, self.config)
         if failures.alone and len(self.config.used) > 1:
-            arrays['available'] = _with_alone(arrays['available'][0], arrays['reliability'], failures, rng)
+            arrays['available'] = _with_alone(arrays['available'][0], arrays['reliability'], failures.alone, rng)
         return {'label_map': label_map.astype(np.int64), **arrays}
 
 
-def _with_alone(available: np.ndarray, reliability: np.ndarray, failures: FailureConfig,
-                rng: np.random.Generator) -> np.ndarray:
-    """What is available, (M,) -> that, and `alone` times the most reliable one of it alone; (1 + alone, M).
+def _with_alone(available: np.ndarray, reliability: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Add bundles that have only the most reliable modality.
 
-    Of equals one is drawn, and then another one as long as there is. A sensor that stands alone because the other one
-    failed is the case to be good at; alone and spoilt at once it teaches little and its large losses drown the rest.
-    Where all are sound the first row may be one of those, too, see `FailureConfig.apart`.
+    Of equally reliable modalities each is drawn before one is drawn again. A sensor that is alone because the other
+    one failed is the case to be good at; alone and corrupted at once it teaches little, and its large losses outweigh
+    the others.
+
+    Args:
+        available: (M,) bool, at least one True.
+        reliability: (M,) in [0, 1].
+        count: number of bundles to add.
+
+    Returns:
+        (1 + count, M) bool: `available`, then the added bundles.
     """
     best = reliability[available].max()
     order = rng.permutation(np.flatnonzero(available & (reliability == best)))
-    rows = np.zeros((1 + failures.alone, len(available)), bool)
-    rows[np.arange(len(rows)), np.resize(order, len(rows))] = True
-    sound = available.all() and reliability.min() >= 1
-    if not (sound and rng.random() < failures.apart):
-        rows = np.concatenate((available[None], rows[:-1]))
-    return rows
+    alone = np.zeros((count, len(available)), bool)
+    alone[np.arange(count), np.resize(order, count)] = True
+    return np.concatenate((available[None], alone))
 
 
 def restrict(failed: FailedSample, used: tuple[Modality, ...]) -> FailedSample:
-    """Make a sample one for a single-modality network: its modality is always there, the other one never."""
+    """Make a sample fit a single-modality network: its modality is always available, the other one never."""
     if len(used) > 1:
         return failed
     return replace(failed, available={modality: modality in used for modality in failed.available})
@@ -107,10 +111,10 @@ def _arrays(failed: FailedSample, window: Window, config: TrainingConfig) -> dic
 
 def training_batches(dataset: Dataset, config: TrainingConfig, *, first_step: int, rank: int = 0,
                      processes: int = 1) -> Iterator[Batch]:
-    """Batches of the steps from `first_step` on; of several processes each gets every n-th sample."""
-    # Before the workers are forked: OpenCV's threads do not live on in them, and a call that needs one never returns.
+    """Batches of the steps from `first_step` on; with several processes each gets every n-th sample."""
+    # Before the workers are forked: OpenCV's threads do not exist in a fork, and a call that needs one never returns.
     cv2.setNumThreads(1)
-    loader = DataLoader(
+    loader: DataLoader[dict[str, np.ndarray]] = DataLoader(
         TrainingSamples(dataset, config), batch_sampler=StepSampler(config, first_step, rank, processes),
         num_workers=config.workers, persistent_workers=False,
         prefetch_factor=2 if config.workers else None, pin_memory=torch.cuda.is_available() and config.device != 'cpu')
@@ -133,7 +137,7 @@ class StepSampler:
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         for step in range(self.first_step, self.config.steps):
             batch = range(self.config.phase_at(step).batch_size)
-            yield [(step, position) for position in batch[self.rank::self.processes]]
+            yield [(step, item) for item in batch[self.rank::self.processes]]
 
     def __len__(self) -> int:
         return self.config.steps - self.first_step

@@ -1,4 +1,4 @@
-"""Failures that training inflicts on a sample, and the reliability that each modality then deserves."""
+"""Failures that training inflicts on a sample, and the reliability that is then taught for each modality."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import numpy as np
 
 from rsgmamba_ros.data.corruptions import corrupt, FAMILIES
 from rsgmamba_ros.data.samples import Sample
-from rsgmamba_ros.training.loss import TARGET_OF_SEVERITY
+from rsgmamba_ros.evaluation.protocols import TARGET_OF_SEVERITY
 from rsgmamba_ros.vocabulary.errors import ConfigError
 from rsgmamba_ros.vocabulary.images import Modality
 
@@ -20,31 +20,25 @@ class FailureConfig:
     """How often training fails which sensor. Held-out families are never used.
 
     Attributes:
-        missing: probability that one modality is missing; each is as likely as the other, never both.
+        missing: probability that one modality is missing; both are equally likely, one is always there.
         corrupted: probability that the sample is corrupted.
         both: probability that a corrupted sample has both modalities corrupted.
-        alone: how many times, 0 to 2, each sample is segmented once more from one modality alone: the one that did not
-            fail if the other did; else any, and at 2 each. Its images are encoded already, so this costs less than a
-            sample that lacks a modality.
-        apart: probability that a sample of which no sensor fails is segmented from each modality alone only, not from
-            both. What each has learned alone serves both together at once; the other way round it does not, because
-            what the one shows the other need not learn to see.
+        alone: how many times, 0 to 2, each sample is also segmented from one modality alone: the one that did not fail
+            if the other did; else a random one, and at 2 each. Its images are encoded already, so this costs less than
+            a sample that lacks a modality.
     """
 
     missing: float = 0.25
     corrupted: float = 0.6
     both: float = 0.2
     alone: int = 0
-    apart: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ('missing', 'corrupted', 'both', 'apart'):
+        for name in ('missing', 'corrupted', 'both'):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f'{name} is {getattr(self, name)}; a probability lies in 0..1')
         if self.alone not in (0, 1, 2):
-            raise ConfigError(f'alone is {self.alone}; a sample is seen 0, 1 or 2 times more')
-        if self.apart and not self.alone:
-            raise ConfigError(f'apart is {self.apart}, which needs alone: 1 or 2')
+            raise ConfigError(f'alone is {self.alone}; a sample is segmented 0, 1 or 2 more times')
 
     @property
     def clean_share(self) -> float:
@@ -60,7 +54,7 @@ class FailedSample:
     Attributes:
         values: images in sensor units by modality.
         available: by modality; False for a missing one.
-        reliability: what each modality deserves, 0..1.
+        reliability: what is taught for each modality, 0..1.
         reliability_map: the same for each pixel, (H, W) float32.
     """
 
@@ -103,17 +97,17 @@ def _corrupted(sample: Sample, modality: Modality, rng: np.random.Generator) -> 
     previous = None
     if sample.earlier is not None:
         previous = sample.earlier.rgb if modality is Modality.RGB else sample.earlier.auxiliary
-    spoiled, affected = corrupt(image, family, severity, rng=rng, previous=previous)
-    # A range that is cut off beyond the farthest wall takes nothing away.
+    corrupted, affected = corrupt(image, family, severity, rng=rng, previous=previous)
+    # A range cut-off beyond the farthest wall removes nothing.
     target = 1.0 if affected is not None and not affected.any() else TARGET_OF_SEVERITY[severity]
     # Where a failure is local, the rest of the image is as good as before.
     shape = sample.label_map.shape
     target_map = np.full(shape, target, np.float32) if affected is None else np.where(affected, target, 1)
-    return spoiled, target, target_map.astype(np.float32)
+    return corrupted, target, target_map.astype(np.float32)
 
 
 def training_families(modality: Modality, *, has_earlier: bool) -> list[str]:
-    """Names of the families that may spoil a modality in training, sorted.
+    """Names of the families that may corrupt a modality in training, sorted.
 
     A missing image is not corrupted but unavailable, and in one moment a frozen image is a late one.
     """

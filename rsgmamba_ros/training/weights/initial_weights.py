@@ -1,4 +1,4 @@
-"""What a training starts from, and what it leaves as it is."""
+"""The weights that a training starts from, and those that it does not train."""
 from __future__ import annotations
 
 from pathlib import Path
@@ -12,7 +12,7 @@ from rsgmamba_ros.network.rsgmamba import RSGMamba
 from rsgmamba_ros.vocabulary.errors import ConfigError
 from rsgmamba_ros.vocabulary.labels import LabelSpace
 
-#: In place of a file: the ImageNet weights of EfficientNet-Lite0, which a package holds.
+#: Instead of a file: the ImageNet weights of EfficientNet-Lite0, which a Python package holds.
 IMAGENET = 'imagenet'
 HEAD = 'reliability_head.'
 
@@ -39,8 +39,8 @@ def load_encoder(network: RSGMamba, source: Path | None) -> None:
 def load_start(network: RSGMamba, labels: LabelSpace, source: Path | None) -> None:
     """Start the whole network from a checkpoint; None leaves it as it is.
 
-    The classifier of other classes is left out, and a reliability head of another kind: they stay as initialised, as do
-    the gates that a cross scan does not have. Norms that were common to both modalities are where private ones begin.
+    A classifier of other classes and a reliability head of another kind are left out: these stay as initialised, as do
+    the gates that a cross scan does not have. Private norms start from the common norms of the checkpoint.
 
     Raises:
         CheckpointError: the file cannot be used, or is of a network of another shape; the message lists what differs.
@@ -51,9 +51,9 @@ def load_start(network: RSGMamba, labels: LabelSpace, source: Path | None) -> No
     tensors = checkpoint.network.state_dict()
     own = network.state_dict()
     if checkpoint.labels.names != labels.names:
-        tensors = _exchanged(tensors, own, 'decoder.classifier.')
+        tensors = _with_own(tensors, own, 'decoder.classifier.')
     if _shapes(tensors, HEAD) != _shapes(own, HEAD):
-        tensors = _exchanged(tensors, own, HEAD)
+        tensors = _with_own(tensors, own, HEAD)
     gates = {name: value for name, value in own.items() if is_gate(name) and name not in tensors}
     load_strictly(network, _with_private_norms(tensors | gates, own), str(source))
 
@@ -64,17 +64,18 @@ def _with_private_norms(tensors: dict[str, Tensor], own: dict[str, Tensor]) -> d
                       if name not in tensors and source in tensors}
 
 
-def _exchanged(tensors: dict[str, Tensor], own: dict[str, Tensor], beginning: str) -> dict[str, Tensor]:
-    return {name: value for name, value in tensors.items() if not name.startswith(beginning)} \
-        | {name: value for name, value in own.items() if name.startswith(beginning)}
+def _with_own(tensors: dict[str, Tensor], own: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors, but the network's own ones under a prefix."""
+    return {name: value for name, value in tensors.items() if not name.startswith(prefix)} \
+        | {name: value for name, value in own.items() if name.startswith(prefix)}
 
 
-def _shapes(tensors: dict[str, Tensor], beginning: str) -> dict[str, Size]:
-    return {name: value.shape for name, value in tensors.items() if name.startswith(beginning)}
+def _shapes(tensors: dict[str, Tensor], prefix: str) -> dict[str, Size]:
+    return {name: value.shape for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def is_gate(name: str) -> bool:
-    """Whether a parameter is one of those that a `ReliableCrossScan` has beyond a cross scan."""
+    """Whether a parameter is one that a `ReliableCrossScan` has and a cross scan does not."""
     return name.startswith('fusion.') and name.split('.')[2] in ReliableCrossScan.gates
 
 
@@ -83,15 +84,18 @@ def is_reliability_head(name: str) -> bool:
     return name.startswith(HEAD)
 
 
-def freeze(network: RSGMamba, beginnings: tuple[str, ...]) -> None:
-    """Take the parameters whose names begin so out of the training.
+def freeze(network: RSGMamba, prefixes: tuple[str, ...]) -> None:
+    """Exclude parameters from the training.
+
+    Args:
+        prefixes: of parameter names.
 
     Raises:
-        ConfigError: no parameter begins so.
+        ConfigError: no parameter has such a prefix.
     """
-    for beginning in beginnings:
-        found = [parameter for name, parameter in network.named_parameters() if name.startswith(beginning)]
+    for prefix in prefixes:
+        found = [parameter for name, parameter in network.named_parameters() if name.startswith(prefix)]
         if not found:
-            raise ConfigError(f'frozen: no parameter of the network has a name that begins with {beginning!r}')
+            raise ConfigError(f'frozen: no parameter of the network has a name with the prefix {prefix!r}')
         for parameter in found:
             parameter.requires_grad_(False)

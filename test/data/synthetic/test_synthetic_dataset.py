@@ -41,3 +41,12 @@ def test_a_folder_that_cannot_be_written_is_a_known_error(tmp_path):
     (tmp_path / 'file').write_text('')
     with pytest.raises(DatasetError, match='cannot write'):
         SyntheticDataset(Modality.DEPTH, first_seed=0, rooms=1, cache=tmp_path / 'file', **SIZE)
+
+
+def test_the_digest_tells_seeds_sizes_and_modalities_apart(tmp_path):
+    def digest(auxiliary: Modality = Modality.DEPTH, *, first_seed: int = 0, height: int = 48) -> str:
+        return SyntheticDataset(auxiliary, first_seed=first_seed, rooms=1, cache=tmp_path, height=height,
+                                width=64).digest
+
+    assert digest() == digest()
+    assert len({digest(), digest(Modality.THERMAL), digest(first_seed=1), digest(height=64)}) == 4

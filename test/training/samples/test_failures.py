@@ -57,5 +57,3 @@ def test_a_corrupted_modality_deserves_less_and_the_other_one_all():
 def test_a_probability_beyond_one_is_refused():
     with pytest.raises(ConfigError, match='missing'):
         FailureConfig(missing=1.5)
-    with pytest.raises(ConfigError, match='needs alone'):
-        FailureConfig(apart=0.5)

@@ -34,7 +34,7 @@ def decide(logits: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
 
 
 def decide_by_definition(logits: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """See `decide`."""
+    """`decide` in plain torch: (K, h, w) -> labels and confidence, (H, W) uint8 each."""
     enlarged = F.interpolate(logits[None], size=size, mode='bilinear', align_corners=False)[0]
     highest, labels = enlarged.max(dim=0)
     # 1 / sum(exp(l - max)) is the softmax of the largest class: no need for the others'.

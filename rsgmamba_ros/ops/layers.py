@@ -16,7 +16,16 @@ COMPILED_DTYPES = (torch.float32, torch.bfloat16)
 
 
 def layer_norm(features: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tensor:
-    """Normalise over the channels: (..., C) -> the same shape; the weights may have another dtype."""
+    """Normalise over the channels.
+
+    Args:
+        features: (..., C).
+        weight: (C,), may have another dtype.
+        bias: (C,), likewise.
+
+    Returns:
+        (..., C), dtype of the features.
+    """
     library = _library(features, weight)
     if library is None:
         return F.layer_norm(features, weight.shape, weight.to(features.dtype), bias.to(features.dtype), epsilon)
@@ -28,7 +37,17 @@ def layer_norm(features: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -
 
 def add_layer_norm(features: Tensor, branch: Tensor, weight: Tensor, bias: Tensor,
                    epsilon: float) -> tuple[Tensor, Tensor]:
-    """`features + branch`, and the same normalised over the channels: (..., C) twice."""
+    """Add, and normalise the sum over the channels.
+
+    Args:
+        features: (..., C).
+        branch: (..., C).
+        weight: (C,), may have another dtype.
+        bias: (C,), likewise.
+
+    Returns:
+        `features + branch`, (..., C), and the same normalised, (..., C).
+    """
     library = _library(features, weight)
     if library is None or branch.dtype != features.dtype:
         total = features + branch
@@ -40,7 +59,15 @@ def add_layer_norm(features: Tensor, branch: Tensor, weight: Tensor, bias: Tenso
 
 
 def depthwise_silu(features: Tensor, weight: Tensor) -> Tensor:
-    """SiLU of a depth-wise 3x3 convolution: features (B, H, W, C), weight (C, 1, 3, 3) -> (B, H, W, C)."""
+    """SiLU of a depth-wise 3x3 convolution.
+
+    Args:
+        features: (B, H, W, C).
+        weight: (C, 1, 3, 3), may have another dtype.
+
+    Returns:
+        (B, H, W, C), dtype of the features.
+    """
     batch, height, width, channels = features.shape
     library = _library(features, weight)
     # A pixel's channels must lie together and the pixels evenly spaced; a slice of the channels does.
@@ -58,7 +85,14 @@ def depthwise_silu(features: Tensor, weight: Tensor) -> Tensor:
 
 
 def gelu(features: Tensor) -> Tensor:
-    """GELU; in inference it may take the place of its argument, which must not be used any more."""
+    """GELU, in inference possibly in place: the argument must not be used any more.
+
+    Args:
+        features: any shape.
+
+    Returns:
+        The same shape and dtype.
+    """
     library = _library(features, features)
     if library is None or not features.is_contiguous():
         return F.gelu(features)

@@ -31,7 +31,16 @@ def label_and_confidence(logits: Tensor, *, input_size: tuple[int, int], valid_s
 
 def resize_decision(label_map: np.ndarray, confidence: np.ndarray, size: tuple[int, int],
                     ) -> tuple[np.ndarray, np.ndarray]:
-    """Bring label map and confidence to (H, W); a label is never mixed with another."""
+    """Bring label map and confidence to a size; a label is never mixed with another.
+
+    Args:
+        label_map: (h, w) uint8.
+        confidence: (h, w) uint8.
+        size: (H, W).
+
+    Returns:
+        Label map and confidence, (H, W) uint8 each.
+    """
     if label_map.shape == size:
         return label_map, confidence
     size = (size[1], size[0])
@@ -61,7 +70,14 @@ def overlay(image: np.ndarray, label_map: np.ndarray, labels: LabelSpace, *, alp
 
 
 def grey(image: np.ndarray) -> np.ndarray:
-    """A one-channel image of any unit -> (H, W, 3) uint8 for people; pixels without a measurement are black."""
+    """Show a one-channel image to people.
+
+    Args:
+        image: (H, W), any unit and dtype; NaN and infinities are pixels without a measurement.
+
+    Returns:
+        (H, W, 3) uint8; pixels without a measurement are black.
+    """
     values = np.where(np.isfinite(image), image, 0).astype(np.float32)
     low, high = np.percentile(values[::4, ::4], (1, 99))
     stretched = np.clip((values - low) * (255 / max(high - low, 1e-6)), 0, 255).astype(np.uint8)

@@ -80,6 +80,7 @@ def check_image(image: StampedImage) -> None:
 
 
 def _depth_metres(image: StampedImage) -> np.ndarray:
+    """(H, W) float32, NaN where there is no measurement."""
     if image.pixels.dtype == np.uint16:
         metres = image.pixels * np.float32(0.001)
         # Adding 1 in uint16 sends both marks, 0 and 65535, to the two smallest values.
@@ -91,6 +92,7 @@ def _depth_metres(image: StampedImage) -> np.ndarray:
 
 
 def _thermal_unit(image: StampedImage, scaling: ThermalScaling) -> np.ndarray:
+    """(H, W) float32, NaN where there is no measurement."""
     if image.encoding != '32FC1':
         return image.pixels * np.float32(scaling.scale) + np.float32(scaling.offset)
     values = image.pixels.copy()
@@ -102,7 +104,7 @@ def network_input(values: np.ndarray, modality: Modality, config: PreprocessingC
     """Sensor units -> what the network sees of one modality.
 
     Args:
-        values: as `sensor_units` gives it, any size.
+        values: as `sensor_units` gives it, any size: (h, w, 3) uint8 or (h, w) float32.
 
     Returns:
         (3, H, W) float32 of the padded size, C-contiguous. Depth and thermal repeat one channel.
@@ -126,6 +128,7 @@ def network_input(values: np.ndarray, modality: Modality, config: PreprocessingC
 
 
 def _normalise_rgb(rgb: np.ndarray, config: PreprocessingConfig, out: np.ndarray) -> None:
+    """(H, W, 3) uint8 -> `out`, (3, H, W) float32."""
     for channel, (mean, std) in enumerate(zip(config.rgb_mean, config.rgb_std)):
         np.multiply(rgb[..., channel], np.float32(1 / (255 * std)), out=out[channel])
         out[channel] -= np.float32(mean / std)
@@ -207,10 +210,14 @@ def preprocess(bundle: ImageBundle, used: Collection[Modality], config: Preproce
 
 def stack_inputs(values: Mapping[Modality, np.ndarray], config: PreprocessingConfig, *,
                  modalities: tuple[Modality, ...]) -> tuple[Tensor, Tensor]:
-    """Images in sensor units -> the network's arguments, as `preprocess` gives them.
+    """Images in sensor units -> the network's arguments.
 
     Args:
-        values: the used modalities' images, as `sensor_units` gives them.
+        values: the used modalities' images, as `sensor_units` gives them: (H, W, 3) uint8 or (H, W) float32.
+        modalities: the network's order: RGB, then the auxiliary one.
+
+    Returns:
+        images (1, M, 3, H, W) float32, zero where not used; available (1, M) bool.
     """
     images = np.zeros((1, len(modalities), 3, *config.padded_size), np.float32)
     for index, modality in enumerate(modalities):

@@ -6,7 +6,15 @@ import numpy as np
 
 
 def resize(values: np.ndarray, height: int, width: int, *, nearest: bool = False) -> np.ndarray:
-    """Bring an image of any dtype to a size; bilinear, or the mean of what becomes one pixel."""
+    """Bring an image to a size: bilinear where it grows, else the mean of what becomes one pixel.
+
+    Args:
+        values: (h, w) or (h, w, C), any dtype that OpenCV resizes.
+        nearest: take the nearest pixel instead, where no mean of two values has a meaning.
+
+    Returns:
+        (height, width) or (height, width, C), same dtype; `values` itself if it has the size.
+    """
     if values.shape[:2] == (height, width):
         return values
     if nearest:
@@ -19,6 +27,12 @@ def fill_small_holes(values: np.ndarray) -> np.ndarray:
     """Fill holes of up to about two pixels from their valid neighbours; wider ones stay NaN.
 
     Specks and the ragged rims of objects are noise of the sensor; a wide hole is something the network must see.
+
+    Args:
+        values: (H, W) float32, NaN where there is no measurement.
+
+    Returns:
+        (H, W) float32; `values` itself if it has no hole.
     """
     invalid = np.isnan(values)
     if not invalid.any():

@@ -47,13 +47,13 @@ def parse_config(values: Any, kind: type[Config], *, where: str = 'configuration
     """
     if not isinstance(values, dict):
         raise ConfigError(f'{where}: expected a mapping of {kind.__name__}, got {type(values).__name__}')
-    known = {item.name: item for item in fields(kind) if item.init}
+    accepted = {item.name: item for item in fields(kind) if item.init}
     hints = get_type_hints(kind)
     for key in values:
-        if key not in known:
-            near = get_close_matches(str(key), known, n=1, cutoff=0)
-            raise ConfigError(f'{where}: unknown key {key!r}; did you mean {near[0]!r}? Known: {sorted(known)}')
-    for name, item in known.items():
+        if key not in accepted:
+            near = get_close_matches(str(key), accepted, n=1, cutoff=0)
+            raise ConfigError(f'{where}: unknown key {key!r}; did you mean {near[0]!r}? Known: {sorted(accepted)}')
+    for name, item in accepted.items():
         if name not in values and item.default is MISSING and item.default_factory is MISSING:
             raise ConfigError(f'{where}: the key {name!r} is missing')
     arguments = {key: _convert(value, hints[key], f'{where}: {key}') for key, value in values.items()}

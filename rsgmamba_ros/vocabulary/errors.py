@@ -2,7 +2,7 @@
 
 
 class RSGMambaError(Exception):
-    """A known error: its message says what was wrong, where, what was expected and what to do.
+    """An expected error: its message states what was wrong, where, what was expected and what to do.
 
     Command-line tools print it as one line and exit with status 1; the node logs it, throttled, and goes on.
     """
@@ -17,7 +17,7 @@ class ImageError(RSGMambaError, ValueError):
 
 
 class CheckpointError(RSGMambaError, ValueError):
-    """A checkpoint file is damaged, of another model, or not trusted."""
+    """A checkpoint file is damaged, of another model, or could run code."""
 
 
 class BackendUnavailableError(RSGMambaError, RuntimeError):
@@ -29,4 +29,4 @@ class BagError(RSGMambaError, ValueError):
 
 
 class DatasetError(RSGMambaError, ValueError):
-    """A dataset folder is not in a known layout, or is incomplete."""
+    """A dataset folder is not in a supported layout, or is incomplete."""

@@ -63,7 +63,7 @@ class Presence(str, Enum):
     PRESENT = 'present'  #: its image was paired within the tolerated skew, in time
     LATE = 'late'        #: the stream is alive, but the partner image had not come by the deadline
     MISSING = 'missing'  #: the stream is dead, never came, or skipped this image
-    STALE = 'stale'      #: images arrive, but their stamps do not advance or cannot be believed
+    STALE = 'stale'      #: images arrive, but their stamps do not advance or contradict the arrivals
 
     def __str__(self) -> str:
         return self.value

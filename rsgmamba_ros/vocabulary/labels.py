@@ -34,7 +34,7 @@ class LabelSpace:
     """The classes of a network or dataset.
 
     Attributes:
-        names: class names; the position is the value in a label map.
+        names: class names; the index is the value in a label map.
         palette: one RGB colour a class, 0..255; empty for the default palette.
         ignore_index: value of unlabelled pixels in label images and label maps.
 
@@ -66,7 +66,14 @@ class LabelSpace:
         return len(self.names)
 
     def colourise(self, label_map: np.ndarray) -> np.ndarray:
-        """Paint a label map, (H, W) uint8 -> (H, W, 3) uint8 RGB; values without a class are black."""
+        """Paint a label map.
+
+        Args:
+            label_map: (H, W) uint8.
+
+        Returns:
+            (H, W, 3) uint8 RGB; values without a class are black.
+        """
         table = np.zeros((256, 3), np.uint8)
         table[:len(self.palette)] = self.palette
         return cv2.applyColorMap(label_map, table[:, None])  # ten times as fast as numpy's take

@@ -1,4 +1,4 @@
-"""What the pipeline gives back for one image bundle."""
+"""The result of the pipeline for one image bundle."""
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -11,16 +11,16 @@ from rsgmamba_ros.vocabulary.images import Modality, Presence
 
 @dataclass(frozen=True)
 class ModalityReliability:
-    """How far one modality may be trusted in one bundle, and why.
+    """The reliability of one modality in one bundle, and what lowers it.
 
     Attributes:
         reliability: the figure to use, in [0, 1]: `learned * signal_quality`, exactly 0 if not `used`.
         learned: the network's calibrated estimate from the image content, in [0, 1]; 0 if not `used`.
-        signal_quality: what pixels and stamps alone say, in [0, 1]: 0 for a frozen or empty image.
-        presence: what the synchroniser said.
+        signal_quality: estimated from pixels and stamps alone, in [0, 1]: 0 for a frozen or empty image.
+        presence: as the synchroniser found it.
         used: whether the image reached the network (present, and its signal quality above the threshold).
         causes: names of what lowers the figure, `frozen`, `saturated`, `missing`, ..., and `restored_NAME` if the
-            network saw the image mended, see `pipeline.restoration`; empty when all is well.
+            image was repaired before it was labelled, see `pipeline.restoration`; empty when all is well.
         skew_s: stamp minus the leading image's, seconds; None without an image.
         age_s: time since the newest image of this modality arrived, seconds; None if none ever came.
     """

@@ -15,7 +15,7 @@ from rsgmamba_ros.ops.cpu import threads as cpu_threads
 
 #: Seconds between two looks at the load.
 INTERVAL_S = 1.0
-#: Looks in a row that must find a core free before it is taken again: a load that comes and goes is let alone.
+#: Looks, one after the other, that must find a core free before it is taken again, for a load that comes and goes.
 LOOKS_BEFORE_RISE = 3
 #: A core that others use for less than this share of the time counts as free.
 TOLERATED_SHARE = 0.4

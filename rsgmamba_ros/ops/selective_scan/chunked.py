@@ -39,7 +39,7 @@ def selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D:
 
 
 def _states(decay: Tensor, drive: Tensor) -> Tensor:
-    """All states of `h_t = decay_t h_{t-1} + drive_t` from 0, (..., L)."""
+    """All states of `h_t = decay_t h_{t-1} + drive_t` from 0: decay and drive, (..., L) -> (..., L)."""
     length = decay.shape[-1]
     if length <= CHUNK:
         return _compose(decay, drive)[1]
@@ -52,7 +52,7 @@ def _states(decay: Tensor, drive: Tensor) -> Tensor:
 
 
 def _compose(decay: Tensor, drive: Tensor) -> tuple[Tensor, Tensor]:
-    """Each step composed with all before it, (..., T) twice."""
+    """Each step composed with all before it: decay and drive, (..., T) -> the same of the composed steps, (..., T)."""
     offset, length = 1, decay.shape[-1]
     while offset < length:
         before = F.pad(drive[..., :-offset], (offset, 0))

@@ -1,6 +1,6 @@
 """The selective scan compiled for this CPU: parallel, vectorised, forward and backward, channels last.
 
-Shapes as in `selective_scan_cpp.hpp`: B batch, K directions, L scan length, C channels of one direction, N states,
+Shapes as in `ops/cpu/selective_scan.hpp`: B batch, K directions, L scan length, C channels of one direction, N states,
 R rank.
 """
 from __future__ import annotations
@@ -25,7 +25,7 @@ def unavailable_reason(device: torch.device) -> str | None:
 
 def selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None,
                    delta_bias: Tensor | None, delta_softplus: bool) -> Tensor:
-    """See `rsgmamba_ros.ops.selective_scan.contract.selective_scan`. Transposes to channels last and back."""
+    """See `contract.selective_scan`, shapes too. Transposes to channels last and back."""
     groups, channels = B.shape[1], u.shape[1] // B.shape[1]
     order = torch.arange(u.shape[-1], dtype=torch.int32).expand(groups, -1).contiguous()
     projected = torch.cat((B, C), dim=2).permute(0, 3, 1, 2)
@@ -41,7 +41,7 @@ def selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D:
 
 def selective_scan_map(u: Tensor, projected: Tensor, dt_weight: Tensor, dt_bias: Tensor, A: Tensor,
                        D: Tensor) -> Tensor:
-    """See `rsgmamba_ros.ops.selective_scan.contract.selective_scan_map`. Nothing is transposed or unrolled."""
+    """See `contract.selective_scan_map`, shapes too. Nothing is transposed or unrolled."""
     batch, height, width, channels = u.shape
     keep = _needs_gradient(u, projected, dt_weight, dt_bias, A, D)
     order = _visits(height, width) if torch.compiler.is_compiling() else map_order(height, width)
@@ -61,6 +61,7 @@ def map_order(height: int, width: int) -> Tensor:
 
 
 def _visits(height: int, width: int) -> Tensor:
+    """See `map_order`."""
     rows = torch.arange(height * width, dtype=torch.int32).view(height, width)
     columns = rows.t().flatten()
     return torch.stack((rows.flatten(), columns, rows.flatten().flip(0), columns.flip(0)))
@@ -77,6 +78,21 @@ def _sizes(u: Tensor, delta: Tensor | None, dt_weight: Tensor, A: Tensor, softpl
 
 def _run_forward(u: Tensor, delta: Tensor | None, projected: Tensor, dt_weight: Tensor, dt_bias: Tensor, A: Tensor,
                  D: Tensor, order: Tensor, softplus: bool, keep: bool) -> tuple[Tensor, Tensor]:
+    """Scan, and keep the states before each tile for the backward if asked to.
+
+    Args:
+        u: (B, L, C) or, with a `delta`, (B, L, K * C).
+        delta: step sizes, (B, L, K * C); None to make them of the projected step.
+        projected: (B, L, K, R + 2N).
+        dt_weight: (K, C, R).
+        dt_bias: (K, C).
+        A: (K, C, N).
+        D: (K, C).
+        order: the pixel that each direction visits at each step, (K, L) int32.
+
+    Returns:
+        Output, shape of `u`, and states, (B, K, tiles, N, C); no tiles if they are not kept.
+    """
     if u.dtype not in DTYPES:
         raise ValueError(f'the compiled CPU scan takes float32 or bfloat16, got {u.dtype}')
     u, projected = u.contiguous(), projected.float().contiguous()
@@ -92,6 +108,7 @@ def _run_forward(u: Tensor, delta: Tensor | None, projected: Tensor, dt_weight: 
 
 def _empty_results(u: Tensor, delta: Tensor | None, dt_weight: Tensor, A: Tensor,
                    keep: bool) -> tuple[Tensor, Tensor]:
+    """Room for the results of `_run_forward`; shapes as there."""
     directions, channels, states = A.shape
     tiles = (u.shape[1] + TILE - 1) // TILE if keep else 0
     return torch.empty_like(u, memory_format=torch.contiguous_format), u.new_empty(
@@ -112,6 +129,11 @@ def _(u: Tensor, delta: Tensor | None, projected: Tensor, dt_weight: Tensor, dt_
 
 def _run_backward(dy: Tensor, u: Tensor, delta: Tensor | None, projected: Tensor, dt_weight: Tensor, dt_bias: Tensor,
                   A: Tensor, D: Tensor, order: Tensor, states: Tensor, softplus: bool) -> tuple[Tensor, ...]:
+    """Gradients of u, delta, projected, dt_weight, dt_bias, A and D, float32, each of its tensor's shape.
+
+    Args:
+        dy: gradient of the output, shape of `u`; the others as `_run_forward` took and gave them.
+    """
     u, projected, dy = (tensor.float().contiguous() for tensor in (u, projected, dy))
     delta = None if delta is None else delta.float().contiguous()
     weights = [tensor.contiguous() for tensor in (dt_weight, dt_bias, A, D, order)]

@@ -1,8 +1,10 @@
 """Sensor units -> the network's input, with the arithmetic on the device: small arrays travel, floats are made there.
 
-The same as `preprocessing.network_input` to within float32's rounding. What stays on the host: resizing, for OpenCV's
-mean over areas has no equal in torch, and what travels is mostly smaller after it; the range of a thermal image, whose
-percentiles sort as many values as are valid; and its holes, which are filled before and which most cameras do not have.
+The same as `preprocessing.network_input` to within float32's rounding.
+
+Note (what stays on the host): resizing, since OpenCV's mean over areas has no equal in torch, and images mostly shrink
+by it; the range of a thermal image, since its percentiles sort as many values as are valid; and the holes of a thermal
+image, since they are filled before that and most cameras have none.
 """
 from __future__ import annotations
 
@@ -35,7 +37,14 @@ class DeviceInput(ABC):
 
     @abstractmethod
     def arrays(self, values: np.ndarray) -> tuple[np.ndarray, ...]:
-        """What travels to the device, of an image as `sensor_units` gives it."""
+        """What travels to the device.
+
+        Args:
+            values: an image as `sensor_units` gives it: (H, W, 3) uint8 or (H, W) float32.
+
+        Returns:
+            `count` arrays; their shapes and dtypes are the subclass's.
+        """
 
     @abstractmethod
     def normalised(self, tensors: Sequence[Tensor]) -> Tensor:
@@ -54,7 +63,14 @@ class DeviceInput(ABC):
         return self.config.height, self.config.width
 
     def __call__(self, *tensors: Tensor) -> Tensor:
-        """What has arrived on the device -> (3, H, W) or (1, H, W) float32 of the padded size."""
+        """Bring what has arrived on the device to the network's range and size.
+
+        Args:
+            tensors: `arrays`, on the device.
+
+        Returns:
+            (3, H, W) or (1, H, W) float32 of the padded size.
+        """
         (height, width), (padded_height, padded_width) = self.size, self.config.padded_size
         return F.pad(self.normalised(tensors), (0, padded_width - width, 0, padded_height - height), mode='replicate')
 
@@ -113,7 +129,7 @@ INPUTS: dict[Modality, type[DeviceInput]] = {
 
 
 def fill_small_holes_on_device(values: Tensor) -> Tensor:
-    """`resampling.fill_small_holes` of (1, H, W) float32."""
+    """`resampling.fill_small_holes` of a tensor, (1, H, W) float32 -> (1, H, W)."""
     invalid = torch.isnan(values)
     around = F.pad(torch.stack((torch.where(invalid, 0.0, values), (~invalid).float())), (1, 1, 1, 1), mode='replicate')
     total, weight = F.avg_pool2d(around, 3, stride=1)
@@ -121,7 +137,7 @@ def fill_small_holes_on_device(values: Tensor) -> Tensor:
 
 
 def depth_to_unit(metres: Tensor, scaling: DepthScaling) -> Tensor:
-    """`preprocessing.depth_to_unit` of a tensor."""
+    """`preprocessing.depth_to_unit` of a tensor, (1, H, W) float32 -> (1, H, W)."""
     near, far = float(np.float32(scaling.min_m)), float(np.float32(scaling.max_m))
     return _DEPTH_LAWS[scaling.law](metres.clamp(near, far), near, far)
 
@@ -134,5 +150,5 @@ _DEPTH_LAWS: dict[DepthLaw, Callable[[Tensor, float, float], Tensor]] = {
 
 
 def _centred(unit: Tensor) -> Tensor:
-    """[0, 1] with NaN -> the network's range, with `INVALID_VALUE`."""
+    """(1, H, W) in [0, 1], with NaN -> (1, H, W) in the network's range, with `INVALID_VALUE`."""
     return torch.nan_to_num((unit - 0.5) * 4.0, nan=INVALID_VALUE)

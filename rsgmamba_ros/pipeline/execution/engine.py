@@ -22,7 +22,7 @@ PRECISIONS = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': t
 
 @dataclass(frozen=True)
 class Inference:
-    """What the network says of a batch.
+    """What the network predicts for a batch.
 
     Attributes:
         coarse_logits: (B, K, h, w) at the network's stride, in its dtype, on the device.
@@ -62,13 +62,21 @@ class Engine:
 
     @property
     def cases(self) -> list[tuple[int, ...]]:
-        """What can be available of what the network looks at, as places in `modalities`; first all of it."""
+        """What can be available of the modalities that the network uses, as indices of `modalities`; first all."""
         seen = self.network.modalities
         return [case for count in range(len(seen), 0, -1) for case in combinations(seen, count)]
 
     @torch.inference_mode()
     def run(self, images: Tensor, available: Tensor) -> Inference:
-        """Run one batch: images (B, M, 3, H, W) float32 on any device, available (B, M) bool on the host."""
+        """Run one batch.
+
+        Args:
+            images: (B, M, 3, H, W) float32, on any device.
+            available: (B, M) bool, on the host.
+
+        Returns:
+            See `Inference`.
+        """
         with present(self.device):
             output = self.network.segment_coarsely(images.to(self.device, non_blocking=True), available)
             logits = output.reliability_logits.float().cpu().numpy()

@@ -1,4 +1,4 @@
-"""What a health report says, for diagnostics and summaries."""
+"""The contents of a health report, for diagnostics and summaries."""
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -44,8 +44,8 @@ class InputHealth:
     Attributes:
         images: arrived since the start.
         rate_hz: in the window.
-        learned_rate_hz: what its stamps say that it sends, or what usually came in the last minute if that is
-            more; None before that is known.
+        learned_rate_hz: the rate of its stamps, or the usual rate of arrivals in the last minute if that is higher;
+            None before either can be told.
         age_s: since the newest image; None if none ever came.
         dropouts: newest last, bounded; `dropout_count` counts all.
         presence: share of the window's bundles by presence.

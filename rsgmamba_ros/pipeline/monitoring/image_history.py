@@ -15,7 +15,7 @@ import numpy as np
 
 #: Neighbouring pixels of a row that must differ for the row to count, as a share of its pixels.
 _STRUCTURE_SHARE = 0.1
-#: Fewer rows with structure than this say nothing about the image.
+#: Fewer rows with structure than this tell nothing about the image.
 _FEWEST_ROWS = 4
 
 

@@ -1,8 +1,8 @@
-"""What pixels and stamps alone say of a sensor: frozen, empty, dark, saturated, flat, torn, noisy, out of range.
+"""What pixels and stamps alone show of a sensor: frozen, empty, dark, saturated, flat, torn, noisy, out of range.
 
 No learning and no other sensor: it finds the failures that need history or arithmetic, and leaves those that need
 understanding to the network's reliability. Every check maps a measured figure to [0, 1] by a ramp; the weakest decides.
-Only every n-th row is looked at.
+Only every n-th row of pixels is used.
 """
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class SignalQualityConfig:
     """When an image counts as corrupted. A ramp is (figure of quality 0, figure of quality 1).
 
     Attributes:
-        sampled_rows: rows looked at.
+        sampled_rows: rows of pixels that are used.
         history_images: how far back repeated rows are found; 0 switches `frozen` and `torn` off, for
             simulated cameras without noise.
         dark: 90th percentile of the brightest channel, 0..255.
@@ -38,7 +38,7 @@ class SignalQualityConfig:
         flat_thermal: likewise of thermal as a share of the 8-bit range, or of 1000 counts of 16 bit, or of 10 units of
             32FC1.
         valid_depth: share of depth pixels with an echo.
-        depth_range_m: believable distances, metres.
+        depth_range_m: plausible distances, metres.
         out_of_range: share of the echoes outside it.
         noise_ratio: noise against its usual level; quality does not fall below `noise_floor` for noise alone.
     """
@@ -64,7 +64,7 @@ class SignalQualityConfig:
 
 @dataclass(frozen=True)
 class SignalQuality:
-    """Quality in [0, 1], 0 for an image that says nothing of the present, and the names of what lowers it."""
+    """Quality in [0, 1], 0 for an image that shows nothing of the present, and the names of what lowers it."""
 
     value: float
     causes: tuple[str, ...] = ()
@@ -134,7 +134,11 @@ class _Track:
         return 0.5 if self._other_sizes else 1.0
 
     def repetition(self, rows: np.ndarray) -> Iterable[tuple[str, float]]:
-        """Checks against earlier images."""
+        """Checks against earlier images.
+
+        Args:
+            rows: sampled rows of pixels, (R, W) or (R, W, C).
+        """
         found = self.history.compare_and_add(rows)
         self._repeats = self._repeats + 1 if found.identical else 0
         if self._repeats:
@@ -164,6 +168,7 @@ def _ramp(figure: float, ramp: Ramp) -> float:
 
 
 def _check_rgb(rows: np.ndarray, track: _Track, config: SignalQualityConfig) -> Iterable[tuple[str, float]]:
+    """Rows of pixels, (R, W, 3) or (R, W), uint8 -> each check's name and quality."""
     brightest = rows[::2, ::4]
     brightest = brightest.max(axis=2) if brightest.ndim == 3 else brightest
     counts = np.bincount(brightest.ravel(), minlength=256)
@@ -178,6 +183,7 @@ def _check_rgb(rows: np.ndarray, track: _Track, config: SignalQualityConfig) -> 
 
 
 def _check_depth(rows: np.ndarray, track: _Track, config: SignalQualityConfig) -> Iterable[tuple[str, float]]:
+    """Rows of pixels, (R, W), uint16 millimetres or float32 metres -> each check's name and quality."""
     if rows.dtype == np.uint16:
         metres = rows * np.float32(0.001)
         valid = (rows > 0) & (rows < 65535)
@@ -200,6 +206,7 @@ def _check_depth(rows: np.ndarray, track: _Track, config: SignalQualityConfig) -
 
 
 def _check_thermal(rows: np.ndarray, track: _Track, config: SignalQualityConfig) -> Iterable[tuple[str, float]]:
+    """Rows of pixels, (R, W), of any thermal encoding -> each check's name and quality."""
     unit = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 1000.0}.get(rows.dtype, 10.0)
     values = rows.astype(np.float32)
     sample = values[::2, ::3]
@@ -222,7 +229,13 @@ _BLOCK_PX = 16
 def _noise_sigma(rows: np.ndarray) -> float:
     """Standard deviation of the noise, from second differences along rows in the smoothest fifth of all blocks.
 
-    Texture has smooth places too, noise has none. NaN blocks are left out; 0 if none is left.
+    Texture has smooth regions too, noise has none.
+
+    Args:
+        rows: sampled rows of pixels, (R, W), int16 or float32; NaN where there is no measurement.
+
+    Returns:
+        The deviation, in the unit of the pixels; 0 if no block without NaN is left.
     """
     difference = np.abs(2 * rows[:, 1:-1] - rows[:, :-2] - rows[:, 2:])
     width = difference.shape[1] // _BLOCK_PX * _BLOCK_PX

@@ -98,7 +98,7 @@ class ClockComparison:
         if fault:
             return fault
         drift = 0 if self._estimate else self.drift_ns
-        # Six tenths: the drift is known one to two windows late, and the first window was not free of it.
+        # Six tenths: the drift is found one to two windows late, and the first window was not free of it.
         return 'drift' if drift and abs(skew_ns) + abs(drift) > self._tolerance * 6 // 10 else ''
 
     def doubts(self, leader: str) -> list[str]:

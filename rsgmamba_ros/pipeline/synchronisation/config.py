@@ -12,7 +12,7 @@ class SynchroniserConfig:
     """How images are brought together.
 
     Attributes:
-        leader: whose images lead, and whose clock is the measure.
+        leader: the modality whose images lead; the other clocks are compared with its clock.
         modalities: all streams, the leader among them.
         max_skew_s: largest distance of two stamps in a pair, inclusive.
         max_wait_s: longest that a leading image is held for its partners.

@@ -78,12 +78,12 @@ class ImageStream:
         """
         expired = []
         excess = len(self.queue) - size
-        for position, arrival in enumerate(self.queue):
+        for index, arrival in enumerate(self.queue):
             passed = behind_ns is not None and self.true_stamp_ns(arrival) < behind_ns
             if passed or arrival.received_ns < before_ns:
                 refusal = self.refusal(arrival)
                 expired.append((arrival, f'clock_{refusal}' if refusal else 'too_late' if arrival.late else 'unused'))
-            elif position < excess:
+            elif index < excess:
                 expired.append((arrival, 'queue_full'))
         for arrival, _ in expired:
             self.queue.remove(arrival)

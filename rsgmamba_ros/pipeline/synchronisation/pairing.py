@@ -1,4 +1,4 @@
-"""Which image is whose partner, and how long it is worth waiting for."""
+"""The partners of a leading image, and how long it is worth waiting for them."""
 from __future__ import annotations
 
 from rsgmamba_ros.pipeline.synchronisation.config import SynchroniserConfig
@@ -43,7 +43,7 @@ class Pairing:
 
     def fill_slot(self, lead: Arrival, own: ImageStream, stream: ImageStream, *,
                   now_ns: int) -> tuple[BundleSlot, list[str]]:
-        """What a bundle says of a stream, and what people must know of this pair beyond the streams' doubts.
+        """A stream's slot in the bundle, and what people must know of this pair beyond the streams' doubts.
 
         The partner is taken out of the stream's queue.
         """

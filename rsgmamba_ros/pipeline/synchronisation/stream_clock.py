@@ -1,4 +1,4 @@
-"""What the arrivals and stamps of one image stream say: its rate, its delivery, whether it lives.
+"""What the arrivals and stamps of one image stream tell: its rate, its delivery, whether it lives.
 
 Pure Python over integers, nanoseconds throughout. `lag` is arrival time minus stamp: delivery delay plus
 whatever the sensor's clock is behind this machine's.
@@ -15,7 +15,7 @@ NS_PER_S = 1_000_000_000
 #: stream that jitters by 120 ms to be seen with near certainty.
 WINDOW_IMAGES = 30
 
-#: Images after which the rhythm of a stream is known.
+#: Images after which the rhythm of a stream can be told.
 RHYTHM_IMAGES = 4
 
 #: A stream is in order again after this many images without one that came behind a newer one.

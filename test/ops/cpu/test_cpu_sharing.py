@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from rsgmamba_ros.ops.cpu import sharing as cpu_sharing
+from rsgmamba_ros.ops.cpu import threads as cpu_threads
 from rsgmamba_ros.ops.cpu.sharing import CpuSharing, LOOKS_BEFORE_RISE, read_cpu_times
 
 
@@ -14,9 +15,9 @@ class Machine:
     """Cores of which others use a part, and a clock."""
 
     def __init__(self, monkeypatch, cores: int):
-        monkeypatch.setattr(cpu_sharing.os, 'sched_getaffinity', lambda pid: set(range(cores)), raising=False)
+        monkeypatch.setattr(os, 'sched_getaffinity', lambda pid: set(range(cores)), raising=False)
         self.seen: list[int] = []
-        monkeypatch.setattr(cpu_sharing.cpu_threads, 'use_threads', self.seen.append)
+        monkeypatch.setattr(cpu_threads, 'use_threads', self.seen.append)
         self.now_s = self.busy_s = self.own_s = 0.0
         self.sharing = CpuSharing(wanted=cores, read=lambda: (self.busy_s, self.own_s), clock=lambda: self.now_s)
 
@@ -53,7 +54,7 @@ def test_times_cannot_be_read_where_there_is_no_proc(monkeypatch, tmp_path):
     monkeypatch.setattr(cpu_sharing, '_STAT', tmp_path / 'stat')
     assert read_cpu_times() is None
     (tmp_path / 'stat').write_text('cpu  1 2 3 four\ncpu0 1 x\n')
-    monkeypatch.setattr(cpu_sharing.os, 'sched_getaffinity', lambda pid: {0}, raising=False)
+    monkeypatch.setattr(os, 'sched_getaffinity', lambda pid: {0}, raising=False)
     assert read_cpu_times() is None
 
 

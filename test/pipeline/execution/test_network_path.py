@@ -13,7 +13,8 @@ from rsgmamba_ros.pipeline import restoration
 from rsgmamba_ros.pipeline.execution.cuda_graphs import Recording
 from rsgmamba_ros.pipeline.execution.engine import Engine
 from rsgmamba_ros.pipeline.execution.network_path import DevicePath, HostPath, PATHS
-from rsgmamba_ros.pipeline.segmenter import Segmenter, SegmenterConfig
+from rsgmamba_ros.pipeline.segmenter import Segmenter
+from rsgmamba_ros.pipeline.segmenter_config import SegmenterConfig
 from rsgmamba_ros.vocabulary.images import BundleSlot, ImageBundle, Modality, Presence, StampedImage
 from rsgmamba_ros.vocabulary.labels import LabelSpace
 from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig

@@ -113,8 +113,8 @@ def test_few_echoes_are_sparse_and_the_fewer_the_worse():
     depth, values = pixels_at(Modality.DEPTH, 0.0), []
     rng = np.random.default_rng(0)
     for share in (0.4, 0.75, 0.85, 0.95):
-        spoilt = np.where(rng.random(depth.shape) < share, np.uint16(0), depth)
-        values.append(SignalQualityMonitor().assess(stamped(Modality.DEPTH, spoilt, 0)).value)
+        corrupted = np.where(rng.random(depth.shape) < share, np.uint16(0), depth)
+        values.append(SignalQualityMonitor().assess(stamped(Modality.DEPTH, corrupted, 0)).value)
     assert values[0] > 0.95 and values[1] > values[2] > values[3]
 
 
@@ -154,16 +154,16 @@ def test_noise_above_the_usual_lowers_the_quality_step_by_step_but_never_to_noth
     for severity in (1, 3, 5):
         clean = image.astype(np.uint8) if modality is Modality.RGB else np.where(image > 0, image / 1000, np.nan)
         clean = clean if modality is Modality.RGB else clean.astype(np.float32)
-        spoilt, _ = corrupt(clean, family, severity, rng=np.random.default_rng(0))
+        corrupted, _ = corrupt(clean, family, severity, rng=np.random.default_rng(0))
         if modality is Modality.DEPTH:
-            spoilt = np.nan_to_num(spoilt * 1000).astype(np.uint16)
-        values.append(monitor.assess(stamped(modality, spoilt, 5 + severity)).value)
+            corrupted = np.nan_to_num(corrupted * 1000).astype(np.uint16)
+        values.append(monitor.assess(stamped(modality, corrupted, 5 + severity)).value)
     assert values[0] > values[1] > values[2] >= 0.3 and values[2] < 0.5
 
 
 def test_noise_is_flagged_from_the_first_image_on():
-    spoilt, _ = corrupt(pixels_at(Modality.RGB, 0.0), 'gaussian', 5, rng=np.random.default_rng(0))
-    assert 'noisy' in SignalQualityMonitor().assess(stamped(Modality.RGB, spoilt, 0)).causes
+    corrupted, _ = corrupt(pixels_at(Modality.RGB, 0.0), 'gaussian', 5, rng=np.random.default_rng(0))
+    assert 'noisy' in SignalQualityMonitor().assess(stamped(Modality.RGB, corrupted, 0)).causes
 
 
 def test_another_size_is_doubted_until_it_stays():

@@ -1,4 +1,4 @@
-"""Claims of what relative lags say of a clock."""
+"""What relative lags tell about a clock."""
 import random
 
 from rsgmamba_ros.pipeline.synchronisation.clock_comparison import ClockComparison

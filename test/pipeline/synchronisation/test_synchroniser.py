@@ -20,7 +20,7 @@ PERIOD = S // 30
 
 @dataclass(frozen=True, eq=False)
 class Image:
-    """All that a synchroniser needs of an image, and the true capture time for the judge."""
+    """All that a synchroniser needs of an image, and the true capture time to check against."""
 
     modality: Modality
     stamp_ns: int

@@ -72,8 +72,8 @@ setup(
     # Ranges here, a pinned torch in requirements.txt: a robot brings its own torch (Jetson), and the newest
     # build of torch on PyPI comes with gigabytes of CUDA.
     install_requires=[
-        'apsw>=3.41', 'matplotlib>=3.5', 'mcap>=1.1', 'numpy>=1.22', 'opencv-python-headless>=4.5.4', 'pyyaml>=5.4',
-        'rosbags>=0.11', 'safetensors>=0.4', 'torch>=2.4', 'tqdm>=4.57',
+        'apsw>=3.41', 'jinja2>=3.0', 'matplotlib>=3.5', 'mcap>=1.1', 'numpy>=1.22', 'opencv-python-headless>=4.5.4',
+        'pyyaml>=5.4', 'rosbags>=0.11', 'safetensors>=0.4', 'torch>=2.4', 'tqdm>=4.57',
     ],
     extras_require={
         'completion': ['argcomplete>=3'],
@@ -82,7 +82,7 @@ setup(
         'tensorboard': ['tensorboard>=2'],
     },
     packages=find_packages(include=[NAME, f'{NAME}.*']),
-    package_data={'': ['*.cpp', '*.hpp'], NAME: ['checkpoints/*.safetensors', 'checkpoints/*.md']},
+    package_data={'': ['*.cpp', '*.hpp', 'templates/*.html'], NAME: ['checkpoints/*.safetensors', 'checkpoints/*.md']},
     package_dir={'': '.'},  # an editable install then adds a plain path, not an import hook
     ext_modules=[Extension(NAME, sources=[])],  # what CMake builds: the wheel is not pure Python
     cmdclass={'build_ext': CMakeBuild},

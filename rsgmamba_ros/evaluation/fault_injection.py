@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 import heapq
 import math
 import re
-from typing import Any
+from typing import TypedDict
 from zlib import crc32
 
 import numpy as np
@@ -125,6 +125,27 @@ def _check_value(text: str, modality: Modality, kind: str, value: float, *, has_
 Image = StampedImage | RecordedImage
 
 
+class FaultObservation(TypedDict):
+    """What a fault did; times in seconds, None for a fault without an end or that hit no image.
+
+    Attributes:
+        fault: its text.
+        images: how many it hit.
+        first_s: arrival of the first image that it hit.
+        last_s: arrival of the last one.
+    """
+
+    fault: str
+    modality: str
+    kind: str
+    value: float
+    start_s: float
+    end_s: float | None
+    images: int
+    first_s: float | None
+    last_s: float | None
+
+
 @dataclass
 class _State:
     """State of one fault: its random numbers, the image or stamp that it repeats, and what it hit."""
@@ -179,8 +200,8 @@ class FaultInjector:
         """The stamp that an image had before a fault of the clock, for the images of the last seconds."""
         return next((original for faulty, original in reversed(self._original) if faulty == stamp_ns), stamp_ns)
 
-    def observations(self) -> list[dict[str, Any]]:
-        """What each fault did: its text, how many images it hit, first and last arrival of these, seconds."""
+    def observations(self) -> list[FaultObservation]:
+        """What each fault did, in the order of `faults`."""
         return [{'fault': str(state.fault), 'modality': str(state.fault.modality), 'kind': state.fault.kind,
                  'value': state.fault.value, 'start_s': state.fault.start_s,
                  'end_s': None if math.isinf(state.fault.end_s) else state.fault.end_s, 'images': state.count,

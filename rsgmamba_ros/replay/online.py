@@ -10,7 +10,6 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -22,6 +21,7 @@ from rsgmamba_ros.replay.observers.score import ReplayScore
 from rsgmamba_ros.replay.observers.timeline import Timeline
 from rsgmamba_ros.replay.offline import ReplayedBundle
 from rsgmamba_ros.replay.report.results import END_OF_BAG, Findings, Sources, write_results
+from rsgmamba_ros.replay.report.schema import Summary
 from rsgmamba_ros.vocabulary.errors import ImageError
 from rsgmamba_ros.vocabulary.images import BundleSlot, ImageBundle, Modality, Presence
 from rsgmamba_ros.vocabulary.segmentation import Segmentation
@@ -97,7 +97,7 @@ class OnlineEvaluation:
         """Take in the node's running counts of drops."""
         self._drops.update({name: count - self._drops[name] for name, count in counts.items()})
 
-    def finish(self, *, ended_by: str = END_OF_BAG, wall_s: float) -> dict[str, Any]:
+    def finish(self, *, ended_by: str = END_OF_BAG, wall_s: float) -> Summary:
         """Write the results; the summary.
 
         Raises:

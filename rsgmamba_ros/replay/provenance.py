@@ -9,7 +9,6 @@ import os
 from pathlib import Path
 import platform
 import sys
-from typing import Any
 
 #: The part of a bag's file that goes into its fingerprint: this many blocks of this many bytes, evenly spread.
 _BLOCKS, _BLOCK_BYTES = 64, 65536
@@ -49,7 +48,7 @@ def bag_fingerprint(path: str | Path, *, whole: bool = False) -> str:
     return digest.hexdigest()
 
 
-def config_sha256(config: Mapping[str, Any]) -> str:
+def config_sha256(config: Mapping[str, object]) -> str:
     """SHA-256 of a configuration, independent of the order of its keys."""
     return hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()
 
@@ -65,9 +64,10 @@ def software() -> dict[str, str]:
     return found
 
 
-def machine() -> dict[str, Any]:
+def machine() -> dict[str, str | int | None]:
     """What the results were made on: system, processor, cores, and the threads and GPU of torch where it is loaded."""
-    described = {'system': platform.platform(), 'processor': _processor(), 'cores': os.cpu_count()}
+    described: dict[str, str | int | None] = {
+        'system': platform.platform(), 'processor': _processor(), 'cores': os.cpu_count()}
     torch = sys.modules.get('torch')  # a sync-only replay does without, and must not load it for this
     if torch is not None:
         described['torch_threads'] = torch.get_num_threads()

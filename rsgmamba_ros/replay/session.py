@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 import shutil
 from time import perf_counter
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from rsgmamba_ros.data.bags.reader import BagReader
 from rsgmamba_ros.data.bags.topics import find_topics, NONE
@@ -22,6 +22,7 @@ from rsgmamba_ros.replay.observers.health import ReplayHealth
 from rsgmamba_ros.replay.observers.timeline import Timeline
 from rsgmamba_ros.replay.offline import Observer, OfflineReplay
 from rsgmamba_ros.replay.report.results import END_OF_BAG, Findings, Sources, write_results
+from rsgmamba_ros.replay.report.schema import Summary
 from rsgmamba_ros.vocabulary.errors import BagError, ConfigError
 from rsgmamba_ros.vocabulary.images import Modality
 
@@ -104,7 +105,7 @@ class ReplaySession:
             labels=labels, label_tolerance_s=options.label_tolerance_s, observers=self._observers())
 
     def run(self, *, should_stop: Callable[[], bool] = lambda: False,
-            on_progress: Callable[[int], None] = lambda messages: None) -> dict[str, Any]:
+            on_progress: Callable[[int], None] = lambda messages: None) -> Summary:
         """Replay and write the results.
 
         Returns:
@@ -135,7 +136,7 @@ class ReplaySession:
             raise BagError(f'no bundle came of {self.options.bag}: {"; ".join(causes) or "its image topics are empty"}')
         return summary
 
-    def _write(self, ended_by: str, wall_s: float) -> dict[str, Any]:
+    def _write(self, ended_by: str, wall_s: float) -> Summary:
         findings = self.findings
         findings.skipped, findings.failures = self._replay.skipped, self._replay.failures
         findings.synchroniser, findings.faults = self._synchroniser.counters, self._injector.observations()

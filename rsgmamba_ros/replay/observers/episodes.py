@@ -1,13 +1,12 @@
 """Timeline -> episodes: from when to when a sensor was silent, late, spoilt or out of step."""
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from rsgmamba_ros.replay.observers.timeline import PRESENCES, Timeline
+from rsgmamba_ros.replay.report.schema import EpisodeSummary
 from rsgmamba_ros.vocabulary.images import Modality, Presence
 
 #: A gap of more than this many periods is a dropout: three images in a row. Fewer are lost images, and counted.
@@ -40,11 +39,10 @@ class Episode:
     end_s: float | None
     detail: str = ''
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> EpisodeSummary:
         """Plain values, times rounded to milliseconds."""
-        values = {**asdict(self), 'modality': str(self.modality), 'start_s': round(self.start_s, 3)}
-        values['end_s'] = None if self.end_s is None else round(self.end_s, 3)
-        return values
+        return {'modality': str(self.modality), 'kind': self.kind, 'start_s': round(self.start_s, 3),
+                'end_s': None if self.end_s is None else round(self.end_s, 3), 'detail': self.detail}
 
 
 def find_episodes(timeline: Timeline, *, end_s: float) -> list[Episode]:
@@ -135,7 +133,7 @@ def _episode(modality: Modality, kind: str, times: np.ndarray, first: int, last:
     return Episode(modality, kind, float(times[first]), end_s, detail)
 
 
-def _runs(flags: Iterable[bool]) -> list[tuple[int, int]]:
+def _runs(flags: np.ndarray) -> list[tuple[int, int]]:
     """First and last index of each stretch of True that is long enough, short interruptions included."""
     runs: list[list[int]] = []
     for index in np.flatnonzero(flags):

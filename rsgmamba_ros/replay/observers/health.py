@@ -1,14 +1,14 @@
-"""The node's health monitor over a replay, judged once a second of bag time."""
+"""The node's health monitor over a replay, asked for a report once a second of bag time."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 import re
-from typing import Any
 
 from rsgmamba_ros.evaluation.fault_injection import Image
 from rsgmamba_ros.pipeline.monitoring.health import HealthMonitor
 from rsgmamba_ros.pipeline.monitoring.health_report import Finding, HealthLevel, HealthReport
 from rsgmamba_ros.replay.offline import Observer, ReplayedBundle
+from rsgmamba_ros.replay.report.schema import FindingSummary, HealthSummary
 from rsgmamba_ros.vocabulary.images import Modality
 
 _PERIOD_NS = 1_000_000_000
@@ -32,13 +32,13 @@ class ReplayHealth(Observer):
         self._publish = publish
         self._due_ns = start_ns + _PERIOD_NS
         self._level = HealthLevel.OK
-        self._findings: dict[tuple[str, str], dict[str, Any]] = {}
+        self._findings: dict[tuple[str, str], FindingSummary] = {}
 
     def arrived(self, image: Image) -> None:
-        """Count an image; judge, if a second has passed."""
+        """Count an image; ask for a report if a second has passed."""
         self._monitor.image_arrived(image.modality, stamp_ns=image.stamp_ns, now_ns=image.received_ns)
         if image.received_ns >= self._due_ns:
-            self._judge(image.received_ns)
+            self._report(image.received_ns)
             self._due_ns = max(self._due_ns + _PERIOD_NS, image.received_ns)
 
     def segmented(self, result: ReplayedBundle) -> None:
@@ -47,12 +47,12 @@ class ReplayHealth(Observer):
         if result.segmentation is not None:
             self._monitor.segmented(result.segmentation, now_ns=result.bundle.released_ns)
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> HealthSummary:
         """The worst level, and each finding with its first and last second."""
         findings = sorted(self._findings.values(), key=lambda item: item['first_s'])
         return {'level': self._level.name, 'findings': findings}
 
-    def _judge(self, now_ns: int) -> None:
+    def _report(self, now_ns: int) -> None:
         self._monitor.synchroniser_counted(self._counters, now_ns=now_ns)
         report = self._monitor.report(now_ns)
         self._publish(report, now_ns)
@@ -65,6 +65,7 @@ class ReplayHealth(Observer):
     def _note(self, finding: Finding, time_s: float) -> None:
         # The same finding with other figures is the same finding.
         key = finding.source, re.sub(r'[\d.]+', '#', finding.text)
-        entry = self._findings.setdefault(key, {'source': finding.source, 'level': finding.level.name,
-                                                'text': finding.text, 'first_s': time_s, 'count': 0})
+        entry = self._findings.setdefault(key, {
+            'source': finding.source, 'level': finding.level.name, 'text': finding.text, 'first_s': time_s,
+            'last_s': time_s, 'count': 0})
         entry['last_s'], entry['count'] = time_s, entry['count'] + 1

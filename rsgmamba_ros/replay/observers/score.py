@@ -3,13 +3,13 @@ from __future__ import annotations
 
 from collections import Counter
 import math
-from typing import Any
 
 import cv2
 import numpy as np
 
 from rsgmamba_ros.evaluation.metrics import ConfusionMatrix
 from rsgmamba_ros.replay.offline import Observer, ReplayedBundle
+from rsgmamba_ros.replay.report.schema import ScoreSummary
 from rsgmamba_ros.vocabulary.labels import LabelSpace
 
 
@@ -56,7 +56,7 @@ class ReplayScore(Observer):
         image.counts += counts
         return image.miou()
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> ScoreSummary:
         """mIoU, pixel accuracy and each class's IoU; None where nothing was labelled."""
         counts = self.confusion.counts
         return {

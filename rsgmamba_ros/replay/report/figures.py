@@ -1,9 +1,8 @@
 """Figures of the replay report, as SVG text. Long runs are reduced to what a screen can show; extremes are kept."""
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from io import StringIO
-from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -11,6 +10,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 import numpy as np
 
+from rsgmamba_ros.evaluation.fault_injection import FaultObservation
 from rsgmamba_ros.replay.observers.timeline import PRESENCES, Timeline
 from rsgmamba_ros.vocabulary.images import Modality
 
@@ -27,7 +27,7 @@ _STYLE = {'svg.fonttype': 'none', 'font.size': 9, 'font.family': 'sans-serif', '
           'axes.axisbelow': True, 'svg.hashsalt': 'rsgmamba_ros'}
 
 
-def timeline_figure(timeline: Timeline, *, duration_s: float, faults: Sequence[Mapping[str, Any]] = (),
+def timeline_figure(timeline: Timeline, *, duration_s: float, faults: Sequence[FaultObservation] = (),
                     miou: Sequence[float] = ()) -> str:
     """States of each modality, their reliability and the mIoU over time, injected faults shaded.
 
@@ -163,7 +163,7 @@ def _draw_reliability(axis: Axes, timeline: Timeline, times: np.ndarray) -> None
     axis.legend(loc='lower left', frameon=False, ncols=2)
 
 
-def _mark_faults(axis: Axes, faults: Sequence[Mapping[str, Any]], duration_s: float, *, is_strip: bool) -> None:
+def _mark_faults(axis: Axes, faults: Sequence[FaultObservation], duration_s: float, *, is_strip: bool) -> None:
     """Shade the faults; over the strips, whose colours mean something, write their names instead."""
     for fault in faults:
         end_s = duration_s if fault['end_s'] is None else min(fault['end_s'], duration_s)

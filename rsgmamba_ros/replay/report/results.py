@@ -5,17 +5,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rsgmamba_ros.data.bags.reader import BagReader
 from rsgmamba_ros.data.messages.images import ImageContent
+from rsgmamba_ros.evaluation.fault_injection import FaultObservation
 from rsgmamba_ros.replay import provenance
 from rsgmamba_ros.replay.observers.episodes import find_episodes
 from rsgmamba_ros.replay.observers.timeline import Timeline
-from rsgmamba_ros.replay.report import figures as replay_figures
-from rsgmamba_ros.replay.report.page import class_legend, film_strip, panels, Report, ReportPart, state_legend
+from rsgmamba_ros.replay.report import figures, tables
+from rsgmamba_ros.replay.report.page import class_legend, FigurePart, legend, Part, PicturesPart, Report, StripPart
+from rsgmamba_ros.replay.report.schema import CheckpointSummary, HealthSummary, SourcesSummary, Summary
 from rsgmamba_ros.replay.report.summary import SCHEMA, SCHEMA_VERSION, summarise, write_summary
 from rsgmamba_ros.vocabulary.errors import BagError
 from rsgmamba_ros.vocabulary.images import Modality
@@ -48,7 +50,7 @@ class Sources:
     modalities: tuple[Modality, ...]
     checkpoint: Path | None = None
     labels: LabelSpace | None = None
-    config: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, object] = field(default_factory=dict)
     command: tuple[str, ...] = ()
     hash_bag: bool = False
 
@@ -57,11 +59,11 @@ class Sources:
         """Length of the bag, seconds."""
         return max((self.bag.end_ns - self.bag.start_ns) / 1e9, 1e-3)
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> SourcesSummary:
         """For the summary: names, hashes, topics, versions."""
         bag, config = self.bag, dict(self.config)
-        checkpoint = None
-        if self.checkpoint is not None:
+        checkpoint: CheckpointSummary | None = None
+        if self.checkpoint is not None and self.labels is not None:
             checkpoint = {'name': self.checkpoint.name, 'sha256': provenance.file_sha256(self.checkpoint),
                           'auxiliary': str(self.modalities[-1]), 'classes': list(self.labels.names)}
         return {
@@ -91,8 +93,8 @@ class Findings:
     skipped: Mapping[str, int] = field(default_factory=dict)
     failures: Mapping[str, int] = field(default_factory=dict)
     synchroniser: Mapping[str, int] = field(default_factory=dict)
-    health: Mapping[str, Any] = field(default_factory=lambda: {'level': 'OK', 'findings': []})
-    faults: Sequence[Mapping[str, Any]] = ()
+    health: HealthSummary = field(default_factory=lambda: HealthSummary(level='OK', findings=[]))
+    faults: Sequence[FaultObservation] = ()
     seed: int = 0
 
     @property
@@ -102,7 +104,7 @@ class Findings:
         return float(times.max()) if len(times) else 0.0
 
 
-def build_summary(sources: Sources, findings: Findings, *, ended_by: str, wall_s: float) -> dict[str, Any]:
+def build_summary(sources: Sources, findings: Findings, *, ended_by: str, wall_s: float) -> Summary:
     """Everything that goes into `summary.json`.
 
     Args:
@@ -118,8 +120,9 @@ def build_summary(sources: Sources, findings: Findings, *, ended_by: str, wall_s
         'schema': SCHEMA, 'schema_version': SCHEMA_VERSION, 'mode': sources.mode, 'complete': complete,
         'ended_by': ended_by, 'ended_at_s': round(ended_at_s, 3),
         'created': datetime.now(timezone.utc).isoformat(timespec='seconds'), 'command': list(sources.command),
-        'miou': score and score['miou'], **summarise(timeline, episodes, leader=sources.modalities[0]), 'score': score,
-        'health': dict(findings.health), 'skipped': dict(findings.skipped), 'failures': dict(findings.failures),
+        'miou': score['miou'] if score else None, 'score': score,
+        **summarise(timeline, episodes, leader=sources.modalities[0]), 'health': findings.health,
+        'skipped': dict(findings.skipped), 'failures': dict(findings.failures),
         'synchroniser': dict(sorted(findings.synchroniser.items())), 'faults': list(findings.faults),
         'seed': findings.seed, **sources.as_json(),
         'performance': {'wall_s': round(wall_s, 3), 'network_s': round(network_s, 3),
@@ -127,33 +130,53 @@ def build_summary(sources: Sources, findings: Findings, *, ended_by: str, wall_s
                         'realtime_factor': round(ended_at_s / max(wall_s, 1e-9), 3)}}
 
 
-def build_report(sources: Sources, findings: Findings, summary: Mapping[str, Any]) -> Report:
+def build_report(sources: Sources, findings: Findings, summary: Summary) -> Report:
     """The summary with figures and pictures."""
-    timeline, score = findings.timeline, findings.score
-    parts: list[ReportPart] = []
-    if len(timeline.bundles):
-        figure = replay_figures.timeline_figure(timeline, duration_s=sources.duration_s, faults=summary['faults'],
-                                                miou=score.miou if score else ())
-        parts.append(ReportPart('Timeline', state_legend() + figure,
-                                'Strips: the state of each sensor. Shaded: faults that were injected.'))
-    if findings.pictures and sources.labels:
-        named = 'mIoU' if summary['miou'] is not None else 'mean confidence'
-        legend = class_legend(sources.labels.names, sources.labels.palette)
-        parts += [ReportPart('The run in pictures', legend + film_strip(findings.pictures.strip, named)),
-                  ReportPart(f'Worst images, by {named}', panels(findings.pictures.worst, named))]
-    if score and summary['miou'] is not None:
-        figure = replay_figures.confusion_figure(score.confusion.counts, score.labels.names, score.confusion.iou())
-        parts.append(ReportPart('Classes', figure))
-    if len(timeline.bundles):
-        figure = replay_figures.sync_figure(timeline, leader=sources.modalities[0], duration_s=sources.duration_s)
-        parts.append(ReportPart('Skew, wait and delivery', figure,
-                                'Skew: stamp of the partner minus stamp of the leading image. Wait: from the arrival '
-                                'of the leading image to the release of its bundle (online: to its result). '
-                                'Delivery: arrival minus stamp.'))
-    return Report(summary, parts)
+    # First what happened, as a figure and as tables; last what it was made of.
+    parts = [_timeline_part(sources, findings, summary), tables.episodes_table(summary), tables.faults_table(summary),
+             tables.health_table(summary), *_picture_parts(sources, findings, summary),
+             _classes_part(findings, summary), _synchronisation_part(sources, findings),
+             tables.modalities_table(summary), tables.decisions_table(summary), tables.provenance_table(summary)]
+    return Report(summary, tables.warnings(summary), tables.tiles(summary), [part for part in parts if part])
 
 
-def write_results(out: Path, sources: Sources, findings: Findings, *, ended_by: str, wall_s: float) -> dict[str, Any]:
+def _timeline_part(sources: Sources, findings: Findings, summary: Summary) -> Part | None:
+    if not len(findings.timeline.bundles):
+        return None
+    svg = figures.timeline_figure(findings.timeline, duration_s=sources.duration_s, faults=summary['faults'],
+                                  miou=findings.score.miou if findings.score else ())
+    return FigurePart('Timeline', 'Strips: the state of each sensor. Shaded: faults that were injected.', svg,
+                      legend(figures.STATES, figures.STATE_COLOURS))
+
+
+def _picture_parts(sources: Sources, findings: Findings, summary: Summary) -> list[Part]:
+    if not (findings.pictures and sources.labels):
+        return []
+    score = 'mIoU' if summary['miou'] is not None else 'mean confidence'
+    parts = (StripPart('The run in pictures', '', findings.pictures.strip, score, class_legend(sources.labels)),
+             PicturesPart(f'Worst images, by {score}', '', findings.pictures.worst, score))
+    return [part for part in parts if part.panels or part.legend]
+
+
+def _classes_part(findings: Findings, summary: Summary) -> Part | None:
+    score = findings.score
+    if score is None or summary['miou'] is None:
+        return None
+    return FigurePart('Classes', '', figures.confusion_figure(score.confusion.counts, score.labels.names,
+                                                              score.confusion.iou()))
+
+
+def _synchronisation_part(sources: Sources, findings: Findings) -> Part | None:
+    if not len(findings.timeline.bundles):
+        return None
+    svg = figures.sync_figure(findings.timeline, leader=sources.modalities[0], duration_s=sources.duration_s)
+    return FigurePart('Skew, wait and delivery',
+                      'Skew: stamp of the partner minus stamp of the leading image. Wait: from the arrival of the '
+                      'leading image to the release of its bundle (online: to its result). Delivery: arrival minus '
+                      'stamp.', svg)
+
+
+def write_results(out: Path, sources: Sources, findings: Findings, *, ended_by: str, wall_s: float) -> Summary:
     """Write `summary.json` and `report.html`.
 
     Returns:

@@ -4,26 +4,25 @@ The schema has a version; a reader refuses one that it does not know.
 """
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 
 from rsgmamba_ros.replay.observers.episodes import Episode, period_s
 from rsgmamba_ros.replay.observers.timeline import PRESENCES, Timeline
+from rsgmamba_ros.replay.report.schema import LowSpread, ModalitySummary, Spread, Summary, TimelineSummary
 from rsgmamba_ros.vocabulary.errors import DatasetError
 from rsgmamba_ros.vocabulary.images import Modality, Presence
 
 SCHEMA = 'rsgmamba_ros/replay'
 SCHEMA_VERSION = 1
 
-_PERCENTILES = (50, 95, 99)
 
-
-def summarise(timeline: Timeline, episodes: Sequence[Episode], *, leader: Modality) -> dict[str, Any]:
+def summarise(timeline: Timeline, episodes: Sequence[Episode], *, leader: Modality) -> TimelineSummary:
     """The part of the summary that follows from the timeline: counts, modalities, latency.
 
     Args:
@@ -43,17 +42,17 @@ def summarise(timeline: Timeline, episodes: Sequence[Episode], *, leader: Modali
         'episodes': [episode.as_json() for episode in episodes]}
 
 
-def percentiles(values: np.ndarray) -> dict[str, float | None]:
+def percentiles(values: np.ndarray) -> Spread:
     """Mean, p50, p95, p99 and maximum of the values that are numbers; None without any."""
     values = values[np.isfinite(values)]
-    names = ['mean', *(f'p{p}' for p in _PERCENTILES), 'max']
     if not values.size:
-        return dict.fromkeys(names)
-    figures = [values.mean(), *np.percentile(values, _PERCENTILES), values.max()]
-    return {name: _rounded(figure) for name, figure in zip(names, figures)}
+        return {'mean': None, 'p50': None, 'p95': None, 'p99': None, 'max': None}
+    p50, p95, p99 = np.percentile(values, (50, 95, 99))
+    return {'mean': _rounded(values.mean()), 'p50': _rounded(p50), 'p95': _rounded(p95), 'p99': _rounded(p99),
+            'max': _rounded(values.max())}
 
 
-def _modality(timeline: Timeline, modality: Modality, episodes: Sequence[Episode]) -> dict[str, Any]:
+def _modality(timeline: Timeline, modality: Modality, episodes: Sequence[Episode]) -> ModalitySummary:
     slots, times = timeline.slots[modality], timeline.arrivals[modality]['time_s']
     presence, used = slots['presence'], slots['used'].astype(bool)
     period = period_s(times)
@@ -72,22 +71,22 @@ def _modality(timeline: Timeline, modality: Modality, episodes: Sequence[Episode
         'delivery_ms': percentiles(timeline.arrivals[modality]['delivery_s'] * 1e3)}
 
 
-def percentiles_low(values: np.ndarray) -> dict[str, float | None]:
+def percentiles_low(values: np.ndarray) -> LowSpread:
     """Mean, p50, p5 and minimum of figures of which low ones are bad; None without any."""
     if not values.size:
-        return dict.fromkeys(('mean', 'p50', 'p5', 'min'))
+        return {'mean': None, 'p50': None, 'p5': None, 'min': None}
     return {'mean': _rounded(values.mean()), 'p50': _rounded(np.percentile(values, 50)),
             'p5': _rounded(np.percentile(values, 5)), 'min': _rounded(values.min())}
 
 
-def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
+def write_summary(path: Path, summary: Summary) -> None:
     """Write `summary.json` so that there is never half of one."""
     temporary = path.with_suffix('.tmp')
     temporary.write_text(json.dumps(summary, indent=1, allow_nan=False) + '\n', encoding='utf-8')
     temporary.replace(path)
 
 
-def read_summary(path: str | Path) -> dict[str, Any]:
+def read_summary(path: str | Path) -> Summary:
     """Read `summary.json`, given it or the folder that it is in.
 
     Raises:
@@ -104,7 +103,7 @@ def read_summary(path: str | Path) -> dict[str, Any]:
     if summary.get('schema_version') != SCHEMA_VERSION:
         raise DatasetError(f'{path} has schema version {summary.get("schema_version")}; this version reads '
                            f'{SCHEMA_VERSION}')
-    return summary
+    return cast('Summary', summary)
 
 
 def _rounded(value: float | None) -> float | None:

@@ -115,6 +115,7 @@ def _is_bfloat16(tensor: Tensor) -> int:
 
 def _call_layer_norm(library: ctypes.CDLL, features: Tensor, branch: Tensor | None, weight: Tensor, bias: Tensor,
                      epsilon: float, total: Tensor | None, output: Tensor) -> None:
+    """Write to `total` and `output`, (..., C), as the features and the branch are; weight and bias are (C,)."""
     weight, bias = weight.float(), bias.float()
     channels = weight.numel()
     library.layer_norm(

@@ -100,6 +100,9 @@ class Segmenter:
     def _decide(self, values: dict[Modality, np.ndarray]) -> tuple[Decision, dict[Modality, str]]:
         """Label one bundle's images, repaired where that is wanted and they are unreliable.
 
+        Args:
+            values: as `sensor_units` gives them: (H, W, 3) uint8 or (H, W) float32.
+
         Returns:
             The decision, with the reliability of the images as they came; and for each repaired modality the name of
             its most reliable repair.

@@ -72,6 +72,7 @@ def _needs_gradient(*tensors: Tensor | None) -> bool:
 
 
 def _sizes(u: Tensor, delta: Tensor | None, dt_weight: Tensor, A: Tensor, softplus: bool) -> list[int]:
+    """struct Sizes of the kernels; shapes as in `_run_forward`."""
     directions, channels, rank = dt_weight.shape
     return [u.shape[0], directions, u.shape[1], channels, A.shape[2], rank, int(delta is None), int(softplus)]
 
@@ -148,6 +149,7 @@ def _run_backward(dy: Tensor, u: Tensor, delta: Tensor | None, projected: Tensor
 
 def _empty_gradients(u: Tensor, delta: Tensor | None, projected: Tensor, dt_weight: Tensor,
                      A: Tensor) -> tuple[Tensor, ...]:
+    """Room for the gradients of `_run_backward`, each of its tensor's shape."""
     directions, channels, states = A.shape
     shapes = (u.shape, (0,) if delta is None else delta.shape, projected.shape, dt_weight.shape,
               (directions, channels), (directions, channels, states), (directions, channels))

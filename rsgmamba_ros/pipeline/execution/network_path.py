@@ -142,7 +142,11 @@ class DevicePath(NetworkPath):
                       np.ones(size, np.float32) for modality in modalities})
 
     def arrays(self, values: Mapping[Modality, np.ndarray]) -> list[np.ndarray]:
-        """What travels to the device, in the order in which `function` takes it."""
+        """What travels to the device, in the order in which `function` takes it.
+
+        Args:
+            values: as `predict` takes them: (H, W, 3) uint8 or (H, W) float32.
+        """
         return [array for modality, device_input in self._inputs.items() if modality in values
                 for array in device_input.arrays(values[modality])]
 

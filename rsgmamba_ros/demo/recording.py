@@ -5,13 +5,11 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 
 from rsgmamba_ros.data.bags.reader import BagReader, RecordedImage, RecordedLabelMap
 from rsgmamba_ros.data.messages.definitions import typestore
-from rsgmamba_ros.data.messages.reliability import read_reliability_message, ReliabilityMessage
 from rsgmamba_ros.data.messages.images import ImageContent, LABELS
 from rsgmamba_ros.demo.phases import Phase, phase_at
 from rsgmamba_ros.evaluation.metrics import ConfusionMatrix
@@ -95,10 +93,10 @@ def _reliabilities(reader: BagReader, topic: str) -> dict[int, dict[Modality, fl
     """Published reliabilities by stamp in nanoseconds."""
     found = {}
     for _, message_type, _, raw in reader.serialised({topic}):
-        message = cast('ReliabilityMessage', typestore().deserialize_cdr(raw, message_type))
-        segmentation = read_reliability_message(message)
-        found[segmentation.stamp_ns] = {
-            modality: state.reliability for modality, state in segmentation.reliability.items()}
+        message = typestore().deserialize_cdr(raw, message_type)
+        stamp = message.header.stamp
+        found[stamp.sec * 1_000_000_000 + stamp.nanosec] = {
+            Modality(entry.modality): float(entry.reliability) for entry in message.modalities}
     return found
 
 
@@ -114,8 +112,7 @@ class _ImagePass:
                  truth: Mapping[int, np.ndarray], reliabilities: Mapping[int, Mapping[Modality, float]]):
         self._phases, self._start_ns, self._auxiliary, self._labels = phases, start_ns, auxiliary, labels
         self._truth, self._reliabilities = truth, reliabilities
-        self._latest: dict[Modality, deque[RecordedImage]] = {
-            modality: deque(maxlen=self._KEPT) for modality in (Modality.RGB, auxiliary)}
+        self._latest = {modality: deque(maxlen=self._KEPT) for modality in (Modality.RGB, auxiliary)}
         self.recording = Recording([], [[] for _ in phases], [None for _ in phases])
 
     def take(self, image: RecordedImage | RecordedLabelMap) -> None:

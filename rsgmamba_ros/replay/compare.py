@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 import operator
 import re
+from typing import Any
 
-from rsgmamba_ros.replay.observers.bundle_log import BundleRecord
-from rsgmamba_ros.replay.report.schema import CheckpointSummary, Summary
 from rsgmamba_ros.vocabulary.errors import ConfigError
 
 #: Parts of a summary that say where it was made, not how good it is.
@@ -16,7 +15,7 @@ _PROVENANCE = ('schema', 'schema_version', 'created', 'command', 'software', 'ma
                'bag', 'checkpoint', 'faults', 'seed')
 
 _OPERATORS = {'>=': operator.ge, '<=': operator.le, '==': operator.eq, '>': operator.gt, '<': operator.lt}
-_FORM = re.compile(r'\s*(?P<name>[\w. -]+?)\s*(?P<operator>>=|<=|==|>|<)\s*(?P<limit>[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?)\s*')
+_FORM = re.compile(r'\s*(?P<name>[\w. -]+?)\s*(?P<operator>>=|<=|==|>|<)\s*(?P<limit>[-+\d.e]+)\s*')
 #: Put before a figure's name, it means the change from the first replay to the second.
 CHANGE = 'change.'
 
@@ -50,18 +49,19 @@ def parse_requirements(text: str) -> tuple[Requirement, ...]:
     requirements = []
     for part in filter(None, text.split(',')):
         match = _FORM.fullmatch(part)
-        if match is None:
+        try:
+            requirements.append(Requirement(match['name'], match['operator'], float(match['limit'])))
+        except (TypeError, ValueError) as error:
             raise ConfigError(f'requirement {part!r} is not name>=number, as in miou>=0.5; the operators are '
-                              f'{", ".join(_OPERATORS)}')
-        requirements.append(Requirement(match['name'], match['operator'], float(match['limit'])))
+                              f'{", ".join(_OPERATORS)}') from error
     return tuple(requirements)
 
 
-def figures(summary: Mapping[str, object]) -> dict[str, float | None]:
+def figures(summary: Mapping[str, Any]) -> dict[str, float | None]:
     """Every number of a summary that can be compared, by its dotted path."""
     found: dict[str, float | None] = {}
 
-    def collect(prefix: str, value: object) -> None:
+    def collect(prefix: str, value: Any) -> None:
         if isinstance(value, Mapping):
             for key, item in value.items():
                 collect(f'{prefix}.{key}', item)
@@ -90,7 +90,7 @@ class Difference:
         return None if self.first is None or self.second is None else self.second - self.first
 
 
-def differences(first: Mapping[str, object], second: Mapping[str, object]) -> list[Difference]:
+def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Difference]:
     """Every figure of either summary, in the order of the first."""
     one, two = figures(first), figures(second)
     return [Difference(name, one.get(name), two.get(name)) for name in {**one, **two}]
@@ -131,7 +131,7 @@ class Agreement:
     paired_differently: int
 
 
-def agreement(first: Iterable[BundleRecord], second: Iterable[BundleRecord]) -> Agreement:
+def agreement(first: Iterable[Mapping[str, Any]], second: Iterable[Mapping[str, Any]]) -> Agreement:
     """Compare the segmented bundles of two replays, as `bundles.jsonl` has them."""
     known = {_leading(bundle): bundle for bundle in first if 'label_map' in bundle}
     pairs = [(known[_leading(bundle)], bundle) for bundle in second
@@ -140,23 +140,22 @@ def agreement(first: Iterable[BundleRecord], second: Iterable[BundleRecord]) -> 
     return Agreement(len(same), sum(one['label_map'] != two['label_map'] for one, two in same), len(pairs) - len(same))
 
 
-def _leading(bundle: BundleRecord) -> tuple[str, int]:
+def _leading(bundle: Mapping[str, Any]) -> tuple[str, int]:
     return bundle['leader'], bundle['stamp_ns']
 
 
-def _given(bundle: BundleRecord) -> dict[str, tuple[int | None, bool]]:
+def _given(bundle: Mapping[str, Any]) -> dict[str, tuple[int | None, bool]]:
     """What the network was given: of each modality the stamp of its image, and whether it was used."""
     return {name: (state['stamp_ns'], state.get('used', False)) for name, state in bundle['modalities'].items()}
 
 
-def doubts(first: Summary, second: Summary) -> list[str]:
+def doubts(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
     """Why the two may not be comparable, a sentence each."""
     said = []
-    if first['bag']['fingerprint'] != second['bag']['fingerprint']:
-        said.append(f'bag: {first["bag"]["name"]} and {second["bag"]["name"]} differ')
-    (one, one_hash), (two, two_hash) = (_name_and_hash(summary['checkpoint']) for summary in (first, second))
-    if one_hash != two_hash:
-        said.append(f'checkpoint: {one} and {two} differ')
+    for part, key in (('bag', 'fingerprint'), ('checkpoint', 'sha256')):
+        one, two = (summary.get(part) or {} for summary in (first, second))
+        if one.get(key) != two.get(key):
+            said.append(f'{part}: {one.get("name", "none")} and {two.get("name", "none")} differ')
     if first['config_sha256'] != second['config_sha256']:
         keys = sorted(key for key in {**first['config'], **second['config']}
                       if first['config'].get(key) != second['config'].get(key))
@@ -164,7 +163,3 @@ def doubts(first: Summary, second: Summary) -> list[str]:
     said += [f'{name} replay is partial: {summary["ended_by"]}'
              for name, summary in (('first', first), ('second', second)) if not summary['complete']]
     return said
-
-
-def _name_and_hash(checkpoint: CheckpointSummary | None) -> tuple[str, str]:
-    return (checkpoint['name'], checkpoint['sha256']) if checkpoint else ('none', '')

@@ -22,7 +22,7 @@ from rsgmamba_ros.evaluation.fault_injection import FaultInjector, Image
 from rsgmamba_ros.pipeline.synchronisation.synchroniser import Synchroniser
 from rsgmamba_ros.replay.label_matching import LabelFolder, LabelMatcher
 from rsgmamba_ros.vocabulary.errors import ImageError
-from rsgmamba_ros.vocabulary.images import ImageBundle, Modality, StampedImage
+from rsgmamba_ros.vocabulary.images import ImageBundle, Modality
 from rsgmamba_ros.vocabulary.segmentation import Segmentation
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class ReplayedBundle:
     """One bundle and what became of it.
 
     Attributes:
-        index: of the bundle, from 0.
+        index: position among the bundles, from 0.
         time_s: arrival of the leading image after the start of the bag, seconds.
         segmentation: None in a sync-only replay, and where no image of the bundle was usable.
         error: why there is no segmentation; empty otherwise.
@@ -105,7 +105,7 @@ class OfflineReplay:
         self.read_messages = 0
 
     def run(self, *, should_stop: Callable[[], bool] = lambda: False,
-            on_progress: Callable[[int], object] = lambda messages: None) -> bool:
+            on_progress: Callable[[int], None] = lambda messages: None) -> bool:
         """Go through the bag.
 
         Args:
@@ -125,7 +125,7 @@ class OfflineReplay:
             self._advance(image.received_ns)
             for observer in self._observers:
                 observer.arrived(image)
-            self._take(self._synchroniser.push(_with_stamps(image), now_ns=image.received_ns), now_ns=image.received_ns)
+            self._take(self._synchroniser.push(image, now_ns=image.received_ns), now_ns=image.received_ns)
         self._advance(None)
         for result, label_map in self._matcher.rest():
             self._publish(result, label_map)
@@ -204,17 +204,6 @@ class OfflineReplay:
         result = result if label_map is None else replace(result, label_map=label_map)
         for observer in self._observers:
             observer.replayed(result)
-
-
-def image_without_pixels(modality: Modality, *, stamp_ns: int, received_ns: int) -> StampedImage:
-    """An image of which only the header matters."""
-    return StampedImage(modality, stamp_ns, received_ns, np.empty((0, 0), np.uint8), encoding='')
-
-
-def _with_stamps(image: Image) -> StampedImage:
-    if isinstance(image, StampedImage):
-        return image
-    return image_without_pixels(image.modality, stamp_ns=image.stamp_ns, received_ns=image.received_ns)
 
 
 def _cause(error: ImageError) -> str:

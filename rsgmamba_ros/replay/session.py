@@ -105,7 +105,7 @@ class ReplaySession:
             labels=labels, label_tolerance_s=options.label_tolerance_s, observers=self._observers())
 
     def run(self, *, should_stop: Callable[[], bool] = lambda: False,
-            on_progress: Callable[[int], object] = lambda messages: None) -> Summary:
+            on_progress: Callable[[int], None] = lambda messages: None) -> Summary:
         """Replay and write the results.
 
         Returns:

@@ -21,7 +21,7 @@ class Columns:
     """Named columns of numbers that grow row by row; `columns['name']` is a NumPy array."""
 
     def __init__(self, **types: str):
-        self._columns: dict[str, array[float]] = {name: array(kind) for name, kind in types.items()}
+        self._columns = {name: array(kind) for name, kind in types.items()}
 
     def __len__(self) -> int:
         return len(next(iter(self._columns.values())))

@@ -11,7 +11,7 @@ from rsgmamba_ros.training.comparison.baselines import BASELINES, NO_FAILURES, t
 from rsgmamba_ros.training.config import Phase, TrainingConfig
 from rsgmamba_ros.training.fingerprints import fingerprint
 from rsgmamba_ros.training.samples.failures import FailureConfig
-from rsgmamba_ros.training.trainer import CHECKPOINT, Trainer
+from rsgmamba_ros.training.trainer import CHECKPOINT
 from rsgmamba_ros.vocabulary.images import Modality
 from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig
 
@@ -77,22 +77,6 @@ def test_a_baseline_of_another_configuration_is_trained_and_scored_again(changed
     assert after['key'] != before['key']
     assert load_checkpoint(tmp_path / 'x_only' / CHECKPOINT).info['config'] == json.loads(fingerprint(
         changed.for_fusion('x_only')))
-
-
-def test_what_another_configuration_gave_is_kept_under_another_name(rooms, tmp_path):
-    before = train_and_score('x_only', CONFIG, rooms, rooms, tmp_path, limit=1)
-    for seed in (1, 0, 1):
-        train_and_score('x_only', replace(CONFIG, seed=seed), rooms, rooms, tmp_path, limit=1)
-    kept = sorted(path for path in tmp_path.iterdir() if path.name.startswith('x_only.'))
-    assert len(kept) == 3 and all((path / CHECKPOINT).exists() for path in kept)
-    assert before['key'] in [json.loads((path / 'scores.json').read_text())['key'] for path in kept]
-
-
-def test_a_stopped_training_of_another_configuration_is_not_resumed(rooms, tmp_path):
-    longer = replace(CONFIG, phases=(Phase(3, 2, 32, 32),), save_every=1)
-    Trainer(longer.for_fusion('x_only'), rooms, rooms, tmp_path / 'x_only').run(until=1)
-    train_and_score('x_only', CONFIG, rooms, rooms, tmp_path, limit=1)
-    assert load_checkpoint(tmp_path / 'x_only' / CHECKPOINT).info['steps'] == CONFIG.steps
 
 
 @pytest.mark.parametrize('training, validation', [(True, False), (False, True)])

@@ -32,7 +32,11 @@ def start(folder, config, *launcher: str) -> subprocess.Popen:
 
 
 def finish(process: subprocess.Popen) -> None:
-    _, errors = process.communicate(timeout=180)
+    try:
+        _, errors = process.communicate(timeout=180)
+    except subprocess.TimeoutExpired:
+        process.terminate()  # torchrun ends its own processes then
+        raise
     assert process.returncode == 0, errors[-3000:]
 
 

@@ -60,6 +60,29 @@ def test_an_image_of_one_colour_can_be_stretched(pixels):
     assert restoration.stretch_tones(pixels).shape == pixels.shape
 
 
+def test_holes_are_filled_up_to_a_tenth_of_the_height():
+    metres = np.ones((100, 60), np.float32)
+    metres[:, 20:] = np.nan
+    assert np.flatnonzero(~np.isnan(restoration.fill_holes(metres)[50])).max() == 29
+
+
+def test_a_dim_image_gets_a_middle_brightness():
+    rgb = np.full((64, 64, 3), 60, np.uint8)
+    rgb[:, :4], rgb[:, -4:] = 0, 255
+    assert restoration.stretch_tones(rgb)[32, 32, 0] / 255 == pytest.approx(restoration.MIDDLE_BRIGHTNESS, abs=0.05)
+
+
+@pytest.mark.parametrize('reliability, expected', [(0.49, (RGB,)), (0.5, ()), (0.9, ())])
+def test_an_image_is_repaired_below_a_reliability_of_a_half(reliability, expected):
+    images = {RGB: np.zeros((4, 4, 3), np.uint8), DEPTH: np.ones((4, 4), np.float32)}
+    assert restoration.unreliable(prediction(0.5, reliability), images) == expected
+
+
+def test_what_did_not_come_or_has_no_repair_is_not_repaired():
+    lost = restoration.Prediction(torch.zeros(2, 2, 2), {RGB: 0.0, Modality.THERMAL: 0.1})
+    assert restoration.unreliable(lost, {Modality.THERMAL: np.ones((4, 4), np.float32)}) == ()
+
+
 def prediction(probability: float, reliability: float) -> restoration.Prediction:
     """Of two classes and 2x2 pixels; the depth image is reliable."""
     probabilities = torch.tensor([probability, 1 - probability]).clamp(min=1e-9)

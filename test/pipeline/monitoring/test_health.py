@@ -143,6 +143,46 @@ def test_high_and_growing_latency_warn(monitor):
     assert 'latency grows' in ' '.join(texts(report))
 
 
+def test_latencies_are_given_by_rank(monitor):
+    for index in range(101):
+        now = START + index * S // 50
+        monitor.image_arrived(RGB, stamp_ns=now, now_ns=now)
+        monitor.segmented(segmentation(now - ((37 * index) % 101) * 1_000_000), now_ns=now)
+    latency = monitor.report(START + 2 * S).latency_ms
+    assert latency == pytest.approx({'p50': 50, 'p95': 95, 'max': 100})
+
+
+@pytest.mark.parametrize('latency_s, level', [(0.49, HealthLevel.OK), (0.51, HealthLevel.WARN)])
+def test_a_latency_warns_from_half_a_second_on(monitor, latency_s, level):
+    assert monitor.report(run(monitor, latency_s=lambda t: latency_s)).level is level
+
+
+@pytest.mark.parametrize('silence_s, level', [(1.9, HealthLevel.OK), (2.1, HealthLevel.ERROR)])
+def test_silence_of_the_output_is_an_error_after_two_seconds(monitor, silence_s, level):
+    assert monitor.report(run(monitor, output=lambda t: t <= 6 - silence_s)).level is level
+
+
+@pytest.mark.parametrize('count, level', [(14, HealthLevel.OK), (15, HealthLevel.WARN)])
+def test_one_image_in_twenty_may_be_dropped(monitor, count, level):
+    end = run(monitor)
+    monitor.image_dropped('depth.drop.too_late', now_ns=end, count=count)
+    assert monitor.report(end).level is level, '298 images came in the window'
+
+
+def test_a_drop_before_the_window_warns_no_more(monitor):
+    run(monitor, 1)
+    monitor.image_dropped('depth.drop.too_late', now_ns=START + S, count=100)
+    end = run(monitor, 7)
+    report = monitor.report(end)
+    assert report.level is HealthLevel.OK and report.drops == {'depth.drop.too_late': 100}
+
+
+def test_the_worst_finding_makes_the_summary(monitor):
+    report = monitor.report(run(monitor, depth=lambda t: t < 4, output=lambda t: t < 3))
+    assert {finding.level for finding in report.findings} == {HealthLevel.WARN, HealthLevel.ERROR}
+    assert report.level is HealthLevel.ERROR and report.summary == 'output: no result for 3.0 s while images arrive'
+
+
 def test_low_reliability_and_clock_reports_warn(monitor):
     end = run(monitor, reliability={RGB: 0.9, DEPTH: 0.1})
     image = StampedImage(RGB, end, end, PIXELS, 'mono8')

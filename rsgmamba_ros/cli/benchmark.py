@@ -13,15 +13,15 @@ import torch
 from tqdm import tqdm
 
 from rsgmamba_ros.evaluation.speed import measure_in_new_process, Speed, SpeedCase
+from rsgmamba_ros.network.export import CASES
 from rsgmamba_ros.network.presets import PRESETS
 from rsgmamba_ros.ops.selective_scan.contract import BACKENDS
 from rsgmamba_ros.pipeline.execution.engine import choose_device, PRECISIONS
 from rsgmamba_ros.vocabulary.errors import BackendUnavailableError, ConfigError
 
-SIZES = {'nano': '240x320', 'lite': '240x320', 'small': '480x640', 'base': '480x640'}
+SIZES = {'nano': '240x320', 'lite': '240x320', 'base': '480x640'}
 HEADINGS = ('preset', 'size', 'through', 'modalities', 'backend', 'precision', 'p50 ms', 'p95 ms', 'bundles/s',
             'scan share', 'peak MB')
-MODALITY_CASES = {'both': (True, True), 'rgb': (True, False), 'auxiliary': (False, True)}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--backend', choices=['auto', *BACKENDS], nargs='+', default=['auto', 'chunked', 'reference'],
                         help='of the scans; reference is the step-by-step loop (default: auto chunked reference)')
     parser.add_argument('--precision', choices=list(PRECISIONS), nargs='+', default=['float32', 'bfloat16'])
-    parser.add_argument('--modalities', choices=list(MODALITY_CASES), nargs='+', default=['both', 'rgb'])
+    parser.add_argument('--modalities', choices=list(CASES), nargs='+', default=['both', 'rgb'])
     parser.add_argument('--compile', action='store_true', help='also by torch.compile, which first takes minutes')
     parser.add_argument('--classes', type=int, default=40)
     parser.add_argument('--device', default='auto')
@@ -82,7 +82,7 @@ def _cases(arguments: argparse.Namespace, device: str) -> list[SpeedCase]:
             for precision in arguments.precision:
                 for modalities in arguments.modalities:
                     backends = arguments.backend if modalities == 'both' else arguments.backend[:1]
-                    cases += [replace(case, precision=precision, modalities=MODALITY_CASES[modalities],
+                    cases += [replace(case, precision=precision, modalities=CASES[modalities],
                                       backend=backend) for backend in backends]
                 others = ['compiled', 'segmenter'] if arguments.compile else ['segmenter']
                 cases += [replace(case, precision=precision, backend=arguments.backend[0], through=through)
@@ -91,7 +91,7 @@ def _cases(arguments: argparse.Namespace, device: str) -> list[SpeedCase]:
 
 
 def _row(case: SpeedCase, speed: Speed) -> Sequence[str]:
-    modalities = next(name for name, there in MODALITY_CASES.items() if there == case.modalities)
+    modalities = next(name for name, there in CASES.items() if there == case.modalities)
     return (case.preset, f'{case.height}x{case.width}', case.through, modalities, case.backend, case.precision,
             f'{speed.p50_ms:.1f}', f'{speed.p95_ms:.1f}', f'{speed.bundles_per_s:.2f}',
             '-' if speed.scan_share is None else f'{speed.scan_share:.0%}', f'{speed.peak_memory_mb:.0f}')

@@ -18,7 +18,6 @@ from rsgmamba_ros.network.checkpoint import Checkpoint, load_checkpoint
 from rsgmamba_ros.network.export import CASES, compare, export_onnx, export_program, onnx_runner, program_runner
 from rsgmamba_ros.network.shipped import checkpoint_path
 from rsgmamba_ros.pipeline.preprocessing import stack_inputs
-from rsgmamba_ros.vocabulary.config_file import parse_config
 from rsgmamba_ros.vocabulary.images import Modality
 from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig
 
@@ -40,11 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Export every case, compare each with eager mode, write `export.json` beside the files."""
     checkpoint = load_checkpoint(checkpoint_path(arguments.checkpoint, Modality.DEPTH))
-    config = parse_config(checkpoint.preprocessing, PreprocessingConfig, where='checkpoint preprocessing')
+    config = checkpoint.preprocessing
     images = _inputs(checkpoint, config, arguments.data, arguments.count)
     arguments.out.mkdir(parents=True, exist_ok=True)
     content = {'labels': list(checkpoint.labels.names), 'auxiliary': checkpoint.auxiliary.value,
-               'preprocessing': checkpoint.preprocessing, 'calibration': checkpoint.calibration}
+               'preprocessing': asdict(config), 'calibration': checkpoint.calibration}
     metadata = {name: json.dumps(value) for name, value in content.items()}
     files: dict[str, dict[str, Any]] = {}
     tasks = [(kind, case) for kind in arguments.format for case in arguments.case]
@@ -65,9 +64,9 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _inputs(checkpoint: Checkpoint, config: PreprocessingConfig, data: str, count: int) -> list[Tensor]:
-    modalities = (Modality.RGB, checkpoint.auxiliary)
+    rgb, auxiliary = checkpoint.network.axis
     dataset = open_dataset(data, auxiliary=checkpoint.auxiliary)  # of any classes: only the images are used
     indices = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int).tolist()
     samples = (dataset[index] for index in indices)
-    return [stack_inputs({modalities[0]: sample.rgb, modalities[1]: sample.auxiliary}, config,
-                         modalities=modalities)[0] for sample in samples]
+    return [stack_inputs({rgb: sample.rgb, auxiliary: sample.auxiliary}, config,
+                         modalities=checkpoint.network.axis)[0] for sample in samples]

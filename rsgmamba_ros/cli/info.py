@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 import json
 
 import torch
@@ -34,7 +35,7 @@ def run(arguments: argparse.Namespace) -> None:
         network = checkpoint.network
         content = {'labels': list(checkpoint.labels.names), 'auxiliary': checkpoint.auxiliary.value,
                    'fusion': network.config.fusion, 'calibrated': sorted(checkpoint.calibration),
-                   'preprocessing': checkpoint.preprocessing, 'info': checkpoint.info}
+                   'preprocessing': asdict(checkpoint.preprocessing), 'info': checkpoint.info}
     else:
         with torch.device('meta'):
             network = create_network(arguments.preset, classes=arguments.classes)

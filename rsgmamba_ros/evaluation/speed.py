@@ -14,10 +14,11 @@ import time
 import numpy as np
 import torch
 
+from rsgmamba_ros.network.availability import availability_cases
 from rsgmamba_ros.network.checkpoint import Checkpoint
 from rsgmamba_ros.network.encoders.vss_block import SelectiveScan2D
 from rsgmamba_ros.network.presets import create_network
-from rsgmamba_ros.network.rsgmamba import Part, RSGMamba
+from rsgmamba_ros.network.rsgmamba import RSGMamba
 from rsgmamba_ros.pipeline.execution.engine import Engine
 from rsgmamba_ros.pipeline.segmenter import Segmenter
 from rsgmamba_ros.vocabulary.images import BundleSlot, ImageBundle, Modality, Presence, StampedImage
@@ -164,8 +165,8 @@ def _compiled_step(network: RSGMamba, case: SpeedCase) -> tuple[Engine, Callable
     engine = Engine(_checkpoint(network, case), case.device, case.precision)
     size = PreprocessingConfig(height=case.height, width=case.width).padded_size
     images = torch.randn(1, 2, 3, *size, generator=torch.Generator().manual_seed(0)).to(engine.device)
-    parts = [Part((0,), tuple(index for index, there in enumerate(case.modalities) if there))]
-    compiled = torch.compile(lambda images: engine.network.segment(images, parts).logits, fullgraph=True, dynamic=False)
+    cases = availability_cases(torch.tensor([case.modalities]), engine.modalities, engine.network.modalities)
+    compiled = torch.compile(lambda images: engine.network.segment(images, cases).logits, fullgraph=True, dynamic=False)
 
     def step() -> None:
         compiled(images)
@@ -199,7 +200,7 @@ _STEPS = {'network': _network_step, 'compiled': _compiled_step, 'segmenter': _se
 
 def _checkpoint(network: RSGMamba, case: SpeedCase) -> Checkpoint:
     labels = LabelSpace(tuple(f'class {index}' for index in range(case.classes)))
-    return Checkpoint(network, labels, Modality.DEPTH, {'height': case.height, 'width': case.width})
+    return Checkpoint(network, labels, PreprocessingConfig(height=case.height, width=case.width))
 
 
 def _peak_memory_mb(device: str) -> float:

@@ -4,10 +4,11 @@ from __future__ import annotations
 import torch
 from torch import nn, Tensor
 
+from rsgmamba_ros.network.availability import availability_cases
 from rsgmamba_ros.network.config import RSGMambaConfig
 from rsgmamba_ros.network.encoders.efficientnet_lite import Convolution
 from rsgmamba_ros.network.encoders.vss_block import SelectiveScan2D
-from rsgmamba_ros.network.rsgmamba import Part, RSGMamba
+from rsgmamba_ros.network.rsgmamba import RSGMamba
 from rsgmamba_ros.ops.cross_scan import DIRECTIONS
 
 PARTS = ('encoder', 'rsgmb', 'lcgm', 'decoder', 'reliability_head')
@@ -31,7 +32,7 @@ def count_parameters(network: RSGMamba) -> dict[str, int]:
 
 
 def count_operations(config: RSGMambaConfig, height: int, width: int,
-                     modalities: tuple[int, ...] = (0, 1)) -> dict[str, int]:
+                     available: tuple[bool, bool] = (True, True)) -> dict[str, int]:
     """Multiply-accumulates of one bundle: `operations`, each part in `PARTS`, and `scan`, which is within the parts.
 
     Counted are matrix products, convolutions and the scan: R for the step and 4N + 1 for states and read-out, per
@@ -40,7 +41,7 @@ def count_operations(config: RSGMambaConfig, height: int, width: int,
     Args:
         height: of the image, a multiple of 32.
         width: likewise.
-        modalities: those that are there, 0 RGB and 1 auxiliary.
+        available: whether RGB and whether the auxiliary modality is there.
     """
     with torch.device('meta'):
         network = RSGMamba(config).eval()
@@ -50,9 +51,9 @@ def count_operations(config: RSGMambaConfig, height: int, width: int,
     for name, module in network.named_modules():
         if isinstance(module, (nn.Linear, nn.Conv2d, Convolution, SelectiveScan2D)):
             _watch(module, part_of(name), counts)
-    used = tuple(m for m in modalities if m in network.modalities)
     with torch.no_grad():
-        network.segment(images, [Part((0,), used)])
+        network.segment(images, availability_cases(torch.tensor([available], device='cpu'), network.axis,
+                                                   network.modalities))
     counts['operations'] = sum(counts[part] for part in PARTS)
     return counts
 

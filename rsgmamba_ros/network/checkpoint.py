@@ -1,14 +1,14 @@
 """Networks on disk: our own format, and VMamba's ImageNet weights.
 
-Our format is one .safetensors file; config, label space, modality, preprocessing, calibration and free information are
-JSON in its metadata, with a version. Nothing in a file is executed, and nothing is trusted before it is checked.
+Our format is one .safetensors file; config, label space, preprocessing, calibration and free information are JSON in
+its metadata, with a version. Nothing in a file is executed, and nothing is trusted before it is checked.
 """
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -19,14 +19,19 @@ from rsgmamba_ros.network.config import RSGMambaConfig
 from rsgmamba_ros.network.rsgmamba import RSGMamba
 from rsgmamba_ros.vocabulary.config_file import parse_config
 from rsgmamba_ros.vocabulary.errors import CheckpointError, ConfigError
-from rsgmamba_ros.vocabulary.images import AUXILIARY_MODALITIES, Modality
+from rsgmamba_ros.vocabulary.images import Modality
 from rsgmamba_ros.vocabulary.labels import LabelSpace
+from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig
 
 FORMAT = 'rsgmamba_ros'
-VERSION = '1'
+VERSION = '2'
 MAX_HEADER_BYTES = 16 * 2 ** 20
 MAX_FILE_BYTES = 4 * 2 ** 30
 SHOWN = 8  # at most so many names in an error
+
+Config = TypeVar('Config')
+#: Modality's value -> `x` and `y` -> the knots of a piecewise linear map.
+Calibration = dict[str, dict[str, list[float]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,19 +41,22 @@ class Checkpoint:
     Attributes:
         network: in evaluation mode after loading.
         labels: the classes.
-        auxiliary: what the second image shows.
-        preprocessing: fields of `PreprocessingConfig`, JSON-able.
-        calibration: for each modality `{'x': logits, 'y': reliabilities}`, the map from the reliability logit to the
-            published value; empty for the sigmoid.
+        preprocessing: what the network expects of its input.
+        calibration: for each modality's value `{'x': logits, 'y': reliabilities}`, the map from the reliability logit
+            to the published reliability; empty for the sigmoid.
         info: free, JSON-able: data, command, seed, metrics.
     """
 
     network: RSGMamba
     labels: LabelSpace
-    auxiliary: Modality
-    preprocessing: dict[str, Any] = field(default_factory=dict)
-    calibration: dict[str, Any] = field(default_factory=dict)
+    preprocessing: PreprocessingConfig = field(default_factory=PreprocessingConfig)
+    calibration: Calibration = field(default_factory=dict)
     info: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def auxiliary(self) -> Modality:
+        """What the second image shows."""
+        return self.network.config.auxiliary
 
 
 def save_checkpoint(path: str | Path, checkpoint: Checkpoint, *, dtype: torch.dtype = torch.float16) -> None:
@@ -67,9 +75,10 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint, *, dtype: torch.dt
     tensors = {name: tensor.detach().to('cpu', torch.float32 if _stays_float32(name, tensor) else dtype).contiguous()
                for name, tensor in checkpoint.network.state_dict().items()}
     parts = {'config': asdict(checkpoint.network.config), 'labels': asdict(checkpoint.labels),
-             'preprocessing': checkpoint.preprocessing, 'calibration': checkpoint.calibration, 'info': checkpoint.info}
+             'preprocessing': asdict(checkpoint.preprocessing), 'calibration': checkpoint.calibration,
+             'info': checkpoint.info}
     metadata = {name: json.dumps(value, sort_keys=True) for name, value in parts.items()}
-    metadata |= {'format': FORMAT, 'version': VERSION, 'auxiliary': checkpoint.auxiliary.value}
+    metadata |= {'format': FORMAT, 'version': VERSION}
     unfinished = path.with_name(path.name + '.unfinished')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -92,14 +101,12 @@ def load_checkpoint(path: str | Path, *, device: str | torch.device = 'cpu') -> 
     labels = _parse(path, metadata, 'labels', LabelSpace)
     if len(labels) != config.classes:
         raise CheckpointError(f'{path}: {len(labels)} labels for a network of {config.classes} classes')
-    if metadata.get('auxiliary') not in [modality.value for modality in AUXILIARY_MODALITIES]:
-        raise CheckpointError(f'{path}: auxiliary modality is {metadata.get("auxiliary")!r}; '
-                              f'expected one of {[str(modality) for modality in AUXILIARY_MODALITIES]}')
+    preprocessing = _parse(path, metadata, 'preprocessing', PreprocessingConfig)
     with torch.device('meta'):  # shapes only, until the file's tensors are known to fit
         network = RSGMamba(config)
     load_strictly(network, _read_tensors(path), str(path))
-    free = {name: _json_object(path, metadata, name) for name in ('preprocessing', 'calibration', 'info')}
-    return Checkpoint(network.to(device).eval(), labels, Modality(metadata['auxiliary']), **free)
+    return Checkpoint(network.to(device).eval(), labels, preprocessing, _json_object(path, metadata, 'calibration'),
+                      _json_object(path, metadata, 'info'))
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -218,7 +225,7 @@ def _json_object(path: Path, metadata: dict[str, str], name: str) -> dict[str, A
     return value
 
 
-def _parse(path: Path, metadata: dict[str, str], name: str, kind: type) -> Any:
+def _parse(path: Path, metadata: dict[str, str], name: str, kind: type[Config]) -> Config:
     try:
         return parse_config(_json_object(path, metadata, name), kind, where=f'{path}: {name}')
     except ConfigError as error:

@@ -3,14 +3,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from torch import nn
-
 from rsgmamba_ros.network.encoders import efficientnet_lite as efficientnet
-from rsgmamba_ros.network.encoders.vmamba import STRIDES, VMambaEncoder
-from rsgmamba_ros.network.fusion.kinds import FUSIONS
-from rsgmamba_ros.network.fusion.parts import FusionConfig
+from rsgmamba_ros.network.encoders.contract import Encoder, STRIDES
+from rsgmamba_ros.network.encoders.vmamba import VMambaEncoder
+from rsgmamba_ros.network.fusion.contract import FusionConfig
+from rsgmamba_ros.network.fusion.registry import FUSIONS
 from rsgmamba_ros.network.reliability.head import CorrelationConfig
 from rsgmamba_ros.vocabulary.errors import ConfigError
+from rsgmamba_ros.vocabulary.images import AUXILIARY_MODALITIES, Modality
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,8 @@ class RSGMambaConfig:
 
     Attributes:
         classes: K.
-        fusion: a key of `rsgmamba_ros.network.fusion.kinds.FUSIONS`.
+        auxiliary: what the second image shows.
+        fusion: a key of `rsgmamba_ros.network.fusion.registry.FUSIONS`.
         encoder: a key of `ENCODERS`.
         dims: channels of the encoder's stages.
         depths: blocks of the encoder's stages.
@@ -29,21 +30,21 @@ class RSGMambaConfig:
         drop_path: stochastic depth of the encoder's last block; it rises linearly from 0.
         private_norms: whether the encoder efficientnet_lite0 has factors and biases for each modality instead of common
             ones; its weights are common in any case.
-        fusion_size: size of RSGMB.
-        late_fusion: whether what each image of a pair shows alone counts as well, by its reliability, see
+        fusion_size: size of each stage's fusion.
+        late_fusion: whether predictions from each image of a pair alone are averaged in, weighted by reliability, see
             `network.fusion.late_fusion`; for networks that estimate it.
         correlation: where the reliability head compares the modalities.
         typicality: whether it measures how far auxiliary images are from clean ones, see
             `network.reliability.typicality`.
         pair_checks: whether it checks that a pair is aligned, see `network.reliability.alignment_check`, and that the
-            auxiliary
-            image's scale is right, see `network.reliability.scale_check`.
+            auxiliary image's scale is right, see `network.reliability.scale_check`.
         decoder_width: channels of the decoder.
         decoder_mlp_ratio: hidden channels / channels of the decoder's MLPs.
     """
 
     classes: int
-    fusion: str = 'rsgmb'
+    auxiliary: Modality = Modality.DEPTH
+    fusion: str = 'rsgmb_lcgm'
     encoder: str = 'vmamba'
     dims: tuple[int, ...] = (96, 192, 384, 768)
     depths: tuple[int, ...] = (2, 2, 8, 2)
@@ -61,6 +62,9 @@ class RSGMambaConfig:
     decoder_mlp_ratio: float = 4.0
 
     def __post_init__(self) -> None:
+        if self.auxiliary not in AUXILIARY_MODALITIES:
+            raise ConfigError(f'auxiliary modality is {self.auxiliary.value!r}; '
+                              f'expected one of {[modality.value for modality in AUXILIARY_MODALITIES]}')
         if self.fusion not in FUSIONS:
             raise ConfigError(f'unknown fusion {self.fusion!r}; known: {sorted(FUSIONS)}')
         if self.encoder not in ENCODERS:
@@ -75,17 +79,17 @@ class RSGMambaConfig:
             raise ConfigError(f'dims and depths have {len(STRIDES)} entries, got {self.dims} and {self.depths}')
 
 
-def build_vmamba(config: RSGMambaConfig) -> nn.Module:
+def build_vmamba(config: RSGMambaConfig) -> Encoder:
     """VMamba's encoder; its ImageNet weights fit the preset `base`."""
     return VMambaEncoder(config.dims, config.depths, states=config.states, ratio=config.ssm_ratio,
                          mlp_ratio=config.mlp_ratio, drop_path=config.drop_path)
 
 
-def build_efficientnet_lite0(config: RSGMambaConfig) -> nn.Module:
+def build_efficientnet_lite0(config: RSGMambaConfig) -> Encoder:
     """A small convolutional encoder, see `network.encoders.efficientnet_lite`; depths and ratios are not used."""
     # A network of one modality has nothing to share.
-    return efficientnet.EfficientNetLiteEncoder(
-        private=config.private_norms and len(FUSIONS[config.fusion].modalities) > 1)
+    modalities = FUSIONS[config.fusion].modalities(config.auxiliary)
+    return efficientnet.EfficientNetLiteEncoder(private=config.private_norms and len(modalities) > 1)
 
 
 #: Each gives one map a stage at `STRIDES`, channels last and normalised, of the config's dims.

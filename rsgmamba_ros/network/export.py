@@ -8,16 +8,18 @@ from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import compress
 from pathlib import Path
 
 import torch
 from torch import nn, Tensor
 
-from rsgmamba_ros.network.rsgmamba import Part, RSGMamba
+from rsgmamba_ros.network.availability import availability_cases
+from rsgmamba_ros.network.rsgmamba import RSGMamba
 from rsgmamba_ros.vocabulary.errors import BackendUnavailableError, ConfigError
 
-#: Availability cases by name: the modalities that are there, 0 RGB and 1 auxiliary.
-CASES = {'both': (0, 1), 'rgb': (0,), 'auxiliary': (1,)}
+#: Availability cases by name: whether RGB and whether the auxiliary modality is there.
+CASES = {'both': (True, True), 'rgb': (True, False), 'auxiliary': (False, True)}
 INPUTS = ('rgb', 'auxiliary')
 OUTPUTS = ('logits', 'reliability_logits')
 ONNX_OPSET = 18
@@ -33,16 +35,17 @@ class FixedNetwork(nn.Module):
         super().__init__()
         if case not in CASES:
             raise ConfigError(f'unknown availability case {case!r}; known: {sorted(CASES)}')
-        self.modalities = CASES[case]
         self.network = deepcopy(network).float().eval().requires_grad_(False)
+        self.available = CASES[case]
+        self.cases = availability_cases(torch.tensor([self.available]), network.axis, network.modalities)
         self.network.set_scan_backend('chunked')
 
     def forward(self, *present: Tensor) -> tuple[Tensor, Tensor]:
         """(1, 3, H, W) for each modality of the case -> logits (1, K, H, W) and reliability logits (1, 2)."""
-        # What stands in an absent place is never read.
-        images = [present[self.modalities.index(m)] if m in self.modalities else present[0] for m in range(len(INPUTS))]
-        used = tuple(m for m in self.modalities if m in self.network.modalities)
-        output = self.network.segment(torch.stack(images, dim=1), [Part((0,), used)])
+        given = iter(present)
+        # An image of a missing modality is never read.
+        images = [next(given) if is_available else present[0] for is_available in self.available]
+        output = self.network.segment(torch.stack(images, dim=1), self.cases)
         return output.logits, output.reliability_logits
 
 
@@ -70,7 +73,7 @@ def export_program(network: RSGMamba, case: str, height: int, width: int) -> tor
         ConfigError: unknown case, or a size that is no multiple of 32.
     """
     module = FixedNetwork(network, case)
-    example = tuple(torch.zeros(1, 3, height, width) for _ in module.modalities)
+    example = tuple(torch.zeros(1, 3, height, width) for _ in range(sum(module.available)))
     with torch.no_grad():
         return torch.export.export(module, example, strict=False)
 
@@ -95,7 +98,7 @@ def export_onnx(network: RSGMamba, case: str, height: int, width: int, *, path: 
     torch.onnx.export(
         program, f=str(path), dynamo=True, opset_version=ONNX_OPSET, external_data=False, verbose=False,
         optimize=False,  # onnxruntime does that itself, in a hundredth of the time
-        input_names=[INPUTS[m] for m in CASES[case]], output_names=list(OUTPUTS))
+        input_names=list(compress(INPUTS, CASES[case])), output_names=list(OUTPUTS))
     model = onnx.load(path)
     for node in model.graph.node:
         node.ClearField('metadata_props')  # stack traces of this machine, larger than the weights
@@ -135,12 +138,11 @@ def compare(network: RSGMamba, case: str, run: Runner, images: Sequence[Tensor])
     Args:
         images: (1, 2, 3, H, W) each, as the network takes them.
     """
-    modalities = CASES[case]
-    available = torch.tensor([[m in modalities for m in range(len(INPUTS))]])
+    available = torch.tensor([CASES[case]])
     agreement, logits, reliability = 1.0, 0.0, 0.0
     for image in images:
         expected = network(image, available)
-        found, found_reliability = run([image[:, m].contiguous() for m in modalities])
+        found, found_reliability = run([part.contiguous() for part in compress(image.unbind(1), CASES[case])])
         same = found.argmax(1) == expected.logits.argmax(1)
         agreement = min(agreement, same.float().mean().item())
         logits = max(logits, (found - expected.logits).abs().max().item())

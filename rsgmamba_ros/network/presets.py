@@ -6,7 +6,7 @@ from typing import Any
 
 from rsgmamba_ros.network.config import RSGMambaConfig
 from rsgmamba_ros.network.encoders import efficientnet_lite as efficientnet
-from rsgmamba_ros.network.fusion.parts import FusionConfig
+from rsgmamba_ros.network.fusion.contract import FusionConfig
 from rsgmamba_ros.network.reliability.head import CorrelationConfig
 from rsgmamba_ros.network.rsgmamba import RSGMamba
 from rsgmamba_ros.vocabulary.errors import ConfigError
@@ -16,7 +16,7 @@ CORRELATION = CorrelationConfig(stages=(0, 1, 2), radius=1)
 #: And the images' own edges, at shifts of up to 8 pixels.
 EDGE_CORRELATION = CorrelationConfig(stages=(0, 1, 2), radius=1, edges=True)
 
-#: The class count in here is a place holder: `create_network` sets it.
+#: The class count in here is a placeholder: `create_network` sets it.
 PRESETS: dict[str, RSGMambaConfig] = {
     # At most 3M: for a CPU or a small Jetson; 20 bundles/s at 240x320 on two CPU cores.
     'nano': RSGMambaConfig(
@@ -26,13 +26,9 @@ PRESETS: dict[str, RSGMambaConfig] = {
     # 5.0M with EfficientNet-Lite0 as encoder: where there are no VMamba weights, a start from ImageNet all the same.
     'lite': RSGMambaConfig(
         classes=40, encoder='efficientnet_lite0', dims=efficientnet.DIMS, private_norms=True,
-        fusion_size=FusionConfig(states=1, ratio=1.0, rank=8, exchange=True), late_fusion=True,
+        fusion='reliable_cross_scan',
+        fusion_size=FusionConfig(states=1, ratio=1.0, rank=8), late_fusion=True,
         correlation=EDGE_CORRELATION, typicality=True, pair_checks=True, decoder_width=64, decoder_mlp_ratio=2.0),
-    # About 15M.
-    'small': RSGMambaConfig(
-        classes=40, dims=(64, 128, 256, 512), depths=(2, 2, 6, 2), mlp_ratio=3.0, drop_path=0.1,
-        fusion_size=FusionConfig(states=2, ratio=1.0, rank=16, gate_reduction=4),
-        correlation=CORRELATION, decoder_width=128, decoder_mlp_ratio=2.0),
     # VMamba-T's encoder, so that its ImageNet weights load; 48.6M at 40 classes.
     'base': RSGMambaConfig(
         classes=40, dims=(96, 192, 384, 768), depths=(2, 2, 8, 2), mlp_ratio=4.0, drop_path=0.2,

@@ -1,9 +1,9 @@
-"""RSGMamba: two images -> logits, and how far each modality can be trusted.
+"""RSGMamba: two images -> logits, and the reliability of each modality.
 
-Availability is structure: the batch is split by which modalities a bundle has, and a part never holds a tensor for
-one that is missing. So an absent image is neither encoded nor multiplied by anything: it cannot be reached.
+Availability is structure: the batch is split by which modalities a bundle has, and a missing modality has no tensor.
+So a missing image is neither encoded nor multiplied by anything: nothing of it can reach the output.
 
-B batch, M = 2 modalities (0 RGB, 1 auxiliary), K classes, H, W image.
+B batch, b items of one availability case, M = 2 modalities (RGB, then the auxiliary one), K classes, H, W image.
 
 Source: RSGMamba (arXiv 2604.12319); docs/network.md tells [paper], [reported] and [ours] apart.
 """
@@ -14,22 +14,20 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn, Tensor
 
+from rsgmamba_ros.network.availability import availability_cases, AvailabilityCase, in_batch_order, stack_modalities
 from rsgmamba_ros.network.config import ENCODERS, RSGMambaConfig
 from rsgmamba_ros.network.decoder import Decoder, enlarge
 from rsgmamba_ros.network.encoders import efficientnet_lite as efficientnet
-from rsgmamba_ros.network.encoders.vmamba import STRIDES
+from rsgmamba_ros.network.encoders.contract import STRIDES
 from rsgmamba_ros.network.encoders.vss_block import SelectiveScan2D
-from rsgmamba_ros.network.fusion.kinds import FUSIONS
+from rsgmamba_ros.network.fusion.contract import FusedStage, Fusion
 from rsgmamba_ros.network.fusion.late_fusion import fuse_late
-from rsgmamba_ros.network.fusion.reliable_cross_scan import ReliableCrossScan
-from rsgmamba_ros.network.fusion.rsgmb import RSGMB
-from rsgmamba_ros.network.reliability.head import ReliabilityHead
+from rsgmamba_ros.network.fusion.registry import FUSIONS
+from rsgmamba_ros.network.reliability.contract import ReliabilityEstimate, ReliabilityEstimator
+from rsgmamba_ros.network.reliability.head import AssumedReliability, ReliabilityHead
+from rsgmamba_ros.vocabulary.images import Modality, modality_axis
 
-MODALITIES = 2
-AUXILIARY = 1
 DIVISOR = STRIDES[-1]
-#: What networks without gates give as the logit of an available modality's reliability.
-TRUSTED_LOGIT = 10.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,11 +36,11 @@ class NetworkOutput:
 
     Attributes:
         logits: (B, K, H, W) at the input's size, float32.
-        reliability: (B, M) in [0, 1], float32, one a modality; exactly 0 where it is not available.
-        reliability_logits: (B, M), float32, before the sigmoid, in training those that are taught; 0 where the
+        reliability: (B, M) in [0, 1], float32; exactly 0 where a modality is not available.
+        reliability_logits: (B, M), float32, before the sigmoid; in training those that the loss is for; 0 where a
             modality is not available.
         reliability_maps: per stage (B, M, H_s, W_s) in [0, 1], float32: the modality's own gate g_u; 0 where it is
-            not available. Empty for networks without gates.
+            not available. Empty for networks without gates, and while the gates are off.
     """
 
     logits: Tensor
@@ -52,39 +50,66 @@ class NetworkOutput:
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
-    """The bundles of a batch that have the same modalities.
+class Encoded:
+    """The batch items of one availability case after the encoder.
 
     Attributes:
-        rows: their positions in the batch.
-        modalities: what they have.
+        case: which items they are.
+        images: for each available modality (b, 3, H, W).
+        features: for each available modality and stage (b, H_s, W_s, C_s).
     """
 
-    rows: tuple[int, ...]
-    modalities: tuple[int, ...]
+    case: AvailabilityCase
+    images: dict[Modality, Tensor]
+    features: dict[Modality, list[Tensor]]
+
+
+@dataclass(frozen=True, eq=False)
+class Fused:
+    """The batch items of one availability case after the fusion.
+
+    Attributes:
+        together: all stages, from all available modalities.
+        alone: all stages, from each modality alone; empty where there is no late fusion.
+    """
+
+    together: list[FusedStage]
+    alone: dict[Modality, list[FusedStage]]
+
+    @property
+    def predictions(self) -> list[list[FusedStage]]:
+        """The stages of each prediction that the decoder makes: `together`, then those of `alone`."""
+        return [self.together, *self.alone.values()]
 
 
 class RSGMamba(nn.Module):
-    """The network. See `forward`."""
+    """The network. See `forward`.
+
+    Attributes:
+        axis: the modalities along M: RGB, then the auxiliary one.
+        modalities: those that the network uses: all, or the one of a single-modality network.
+        gates_on: whether the fusion is weighted by reliability; off while a network with `FusionKind.gate_names` is
+            trained as a plain cross scan.
+        late_fusion: whether predictions from each image of a pair alone are averaged in; never in training, where each
+            case is trained on its own.
+    """
 
     def __init__(self, config: RSGMambaConfig):
         super().__init__()
-        self.config = config
         kind = FUSIONS[config.fusion]
-        self.modalities = kind.modalities
+        self.config = config
+        self.axis = modality_axis(config.auxiliary)
+        self.modalities = kind.modalities(config.auxiliary)
+        self.gates_on = True
+        self.late_fusion = config.late_fusion and kind.gated
         self.encoder = ENCODERS[config.encoder](config)
-        self.fusion = nn.ModuleList(kind.stage(dim, config.fusion_size) for dim in config.dims)
+        self.fusion = nn.ModuleList(kind.stage(dim, config.auxiliary, config.fusion_size) for dim in config.dims)
         self.decoder = Decoder(config.dims, width=config.decoder_width, classes=config.classes, states=config.states,
                                mlp_ratio=config.decoder_mlp_ratio)
         self.apply(_initialise)
-        self.reliability_head = ReliabilityHead(
-            config.dims, len(kind.modalities), config.correlation, typicality=config.typicality,
-            pair_checks=config.pair_checks) if kind.gated else None
-        #: Whether every sensor is trusted and no gate plays a part, as in training until the reliability is learned;
-        #: for networks whose fusion is a `ReliableCrossScan`.
-        self.trusting = False
-        #: Whether what each image of a pair shows alone counts as well; not in training, where every reading is taught.
-        self.late_fusion = config.late_fusion and kind.gated
+        self.reliability_head: ReliabilityEstimator = ReliabilityHead(
+            config.dims, self.axis, config.correlation, typicality=config.typicality,
+            pair_checks=config.pair_checks) if kind.gated else AssumedReliability()
 
     def set_scan_backend(self, name: str) -> None:
         """Choose the backend of every scan: a key of `rsgmamba_ros.ops.selective_scan.contract.BACKENDS`, or `auto`."""
@@ -103,175 +128,158 @@ class RSGMamba(nn.Module):
                 module.x_proj_weight.data = module.x_proj_weight.data.to(dtype)
         return self.eval().requires_grad_(False)
 
-    def forward(self, images: Tensor, available: Tensor, rows: Tensor | None = None, *,
-                judge_only: bool = False) -> NetworkOutput | Tensor:
+    def forward(self, images: Tensor, available: Tensor, image_indices: Tensor | None = None) -> NetworkOutput:
         """Segment.
 
         Args:
-            images: normalised images, (R, M, 3, H, W), float32; H and W multiples of 32. What stands in the place
-                of an unavailable one, even NaN, changes no bit of the result.
+            images: normalised images, (R, M, 3, H, W), float32; H and W multiples of 32. The values of an unavailable
+                one, even NaN, change no bit of the result.
             available: (B, M), bool.
-            rows: for each bundle the row of its images, (B,), int64, where some bundles share images: each image is
-                encoded once. By default bundle i has row i.
-            judge_only: only judge how far each modality can be trusted; fusion and decoder do not run, and encoder
-                and fusion get no gradient. A flag of this call, since a wrapper for several processes knows no other.
+            image_indices: where batch items share images: the index in `images` of each batch item, (B,), int64; each
+                image is encoded once. By default batch item i has images[i].
 
         Returns:
-            See `NetworkOutput`; its `reliability_logits` alone if asked to judge only. Networks of one modality
-            ignore the other one.
+            See `NetworkOutput`. Networks of one modality ignore the other one.
 
         Raises:
-            ValueError: sizes do not fit, or a bundle has no modality that the network uses.
+            ValueError: sizes do not fit, or a batch item has no modality that the network uses.
         """
-        parts = self._parts(images, available, rows)
-        return self._judge_only(images, parts, rows) if judge_only else self.segment(images, parts, rows)
+        return self.segment(images, self._cases(images, available, image_indices), image_indices)
 
-    def segment_coarsely(self, images: Tensor, available: Tensor) -> NetworkOutput:
+    def forward_coarse(self, images: Tensor, available: Tensor) -> NetworkOutput:
         """As `forward`, but with logits at stride 4, (B, K, H / 4, W / 4), in the network's dtype."""
-        return self._segment(images, self._parts(images, available, None), None)
+        return self._segment(images, self._cases(images, available, None), None)
 
-    def _judge_only(self, images: Tensor, parts: list[Part], rows: Tensor | None) -> Tensor:
-        with torch.no_grad():
-            encoded = self._encode(images, parts, rows)
-        logits = [self._by_modality(part, self._published(present, self._judge(present, features)))
-                  for part, present, features in zip(parts, *encoded)]
-        return _in_batch_order(parts, logits)
-
-    def segment(self, images: Tensor, parts: list[Part], rows: Tensor | None = None) -> NetworkOutput:
-        """Segment bundles whose modalities are known beforehand, as an export to a fixed graph needs it.
+    def estimate_reliability(self, images: Tensor, available: Tensor, image_indices: Tensor | None = None) -> Tensor:
+        """Only estimate the reliability: fusion and decoder do not run, and the encoder gets no gradient.
 
         Args:
             images: see `forward`.
-            parts: every position of the batch once; each with at least one modality that the network uses.
-            rows: see `forward`.
+            available: see `forward`.
+            image_indices: see `forward`.
+
+        Returns:
+            `NetworkOutput.reliability_logits`, (B, M), float32.
         """
-        output = self._segment(images, parts, rows)
+        cases = self._cases(images, available, image_indices)
+        with torch.no_grad():
+            encoded = self._encode(images, cases, image_indices)
+        return in_batch_order(cases, [stack_modalities(self._estimate(group).published_logits, self.axis)
+                                      for group in encoded])
+
+    def segment(self, images: Tensor, cases: list[AvailabilityCase],
+                image_indices: Tensor | None = None) -> NetworkOutput:
+        """As `forward`, where the availability is known beforehand, as an export to a fixed graph needs it.
+
+        Args:
+            images: see `forward`.
+            cases: each batch item once; each with at least one modality that the network uses.
+            image_indices: see `forward`.
+        """
+        output = self._segment(images, cases, image_indices)
         return replace(output, logits=enlarge(output.logits, (images.shape[-2], images.shape[-1])))
 
-    def _segment(self, images: Tensor, parts: list[Part], rows: Tensor | None) -> NetworkOutput:
-        fused, logits, maps, used, lone = [], [], [], [], {}
-        for part, present, features in zip(parts, *self._encode(images, parts, rows)):
-            judged = self._judge(present, features)
-            levels, own_maps = self._fuse(features, judged)
-            fused.append(levels)
-            maps.append([self._by_modality(part, stage) for stage in own_maps])
-            logits.append(self._by_modality(part, self._published(present, judged)))
-            # Made on the device: a table sent there would make a CUDA graph impossible.
-            there = {place: torch.ones_like(logit, dtype=torch.bool) for place, logit in judged.items()}
-            used.append(self._by_modality(part, there))
-            if self.late_fusion and not self.training and len(features) > 1:
-                pair, trust = len(fused) - 1, judged
-                lone = {place: self._fuse({place: stages}, judged)[0] for place, stages in features.items()}
-        decoded = self._decode([*fused, *lone.values()])
-        if lone:
-            decoded[pair] = fuse_late(decoded[pair], dict(zip(lone, decoded[len(parts):])), trust)
-        decoded = _in_batch_order(parts, decoded[:len(parts)])
-        reliability_logits = _in_batch_order(parts, logits)
+    def _segment(self, images: Tensor, cases: list[AvailabilityCase], image_indices: Tensor | None) -> NetworkOutput:
+        # Encode: each available image once, with the weights that all modalities share.
+        encoded = self._encode(images, cases, image_indices)
+        # Estimate how reliable each image is, from the image, its features and the other image of the pair.
+        estimates = [self._estimate(group) for group in encoded]
+        # Fuse the modalities at every stage, weighted by reliability.
+        fused = [self._fuse(group, estimate) for group, estimate in zip(encoded, estimates)]
+        # Decode the fused maps to logits.
+        logits = self._decode(fused)
+        # Fuse late: average in what each image of a pair shows alone.
+        logits_of_cases = [self._fuse_late(group, own, estimate)
+                           for group, own, estimate in zip(fused, logits, estimates)]
+        return self._output(cases, logits_of_cases, estimates, fused)
+
+    def _encode(self, images: Tensor, cases: list[AvailabilityCase], image_indices: Tensor | None) -> list[Encoded]:
+        sources = list(range(len(images))) if image_indices is None else image_indices.tolist()
+        needed = {modality: sorted({sources[item] for case in cases if modality in case.modalities
+                                    for item in case.items}) for modality in self.modalities}
+        chosen = {modality: _chosen(images[:, self.axis.index(modality)], indices)
+                  for modality, indices in needed.items() if indices}
+        features = self._features(chosen)
+        encoded = []
+        for case in cases:
+            own = {modality: [needed[modality].index(sources[item]) for item in case.items]
+                   for modality in case.modalities}
+            encoded.append(Encoded(
+                case, {modality: _chosen(chosen[modality], indices) for modality, indices in own.items()},
+                {modality: [_chosen(stage, indices) for stage in features[modality]]
+                 for modality, indices in own.items()}))
+        return encoded
+
+    def _features(self, images: dict[Modality, Tensor]) -> dict[Modality, list[Tensor]]:
+        """For each modality (n, 3, H, W) -> each stage (n, H_s, W_s, C_s); in one batch where norms are shared."""
+        if self.encoder.has_private_norms:
+            return {modality: self.encoder(image, modality) for modality, image in images.items()}
+        stages = self.encoder(torch.cat(tuple(images.values())))
+        parts = [stage.split([len(image) for image in images.values()]) for stage in stages]
+        return {modality: [part[index] for part in parts] for index, modality in enumerate(images)}
+
+    def _estimate(self, encoded: Encoded) -> ReliabilityEstimate:
+        estimator = self.reliability_head if self.gates_on else AssumedReliability()
+        estimate: ReliabilityEstimate = estimator(encoded.images, encoded.features)
+        return estimate
+
+    def _fuse(self, encoded: Encoded, estimate: ReliabilityEstimate) -> Fused:
+        together = self._fuse_stages(encoded.features, estimate)
+        if not self.late_fusion or self.training or len(encoded.features) < 2:
+            return Fused(together, {})
+        return Fused(together, {modality: self._fuse_stages({modality: stages}, estimate)
+                                for modality, stages in encoded.features.items()})
+
+    def _fuse_stages(self, features: dict[Modality, list[Tensor]], estimate: ReliabilityEstimate) -> list[FusedStage]:
+        """For each modality and stage (b, H_s, W_s, C_s) -> every stage fused."""
+        gates = estimate.gate_logits if self.gates_on else {}
+        return [fusion({modality: stages[index] for modality, stages in features.items()}, gates)
+                for index, fusion in enumerate(self.fusion)]
+
+    def _decode(self, fused: list[Fused]) -> list[list[Tensor]]:
+        """For each case and prediction the logits at stride 4, (b, H / 4, W / 4, K); all in one batch."""
+        predictions = [[stage.features for stage in stages] for case in fused for stages in case.predictions]
+        if len(predictions) == 1:
+            return [[self.decoder(predictions[0])]]
+        logits = self.decoder([torch.cat(stages) for stages in zip(*predictions)])
+        parts = iter(logits.split([len(stages[0]) for stages in predictions]))
+        return [[next(parts) for _ in case.predictions] for case in fused]
+
+    def _fuse_late(self, fused: Fused, logits: list[Tensor], estimate: ReliabilityEstimate) -> Tensor:
+        """The logits of each prediction, (b, H / 4, W / 4, K) -> those of the case, (b, H / 4, W / 4, K)."""
+        together, *alone = logits
+        return fuse_late(together, dict(zip(fused.alone, alone)), estimate.gate_logits) if alone else together
+
+    def _output(self, cases: list[AvailabilityCase], logits: list[Tensor], estimates: list[ReliabilityEstimate],
+                fused: list[Fused]) -> NetworkOutput:
+        """Put the cases back in the order of the batch; the logits stay at stride 4."""
+        published = [estimate.published_logits for estimate in estimates]
+        reliability_logits = in_batch_order(cases, [stack_modalities(own, self.axis) for own in published])
+        # Made on the device: a table sent there would make a CUDA graph impossible.
+        used = in_batch_order(cases, [stack_modalities({modality: torch.ones_like(logit, dtype=torch.bool)
+                                                        for modality, logit in own.items()}, self.axis)
+                                      for own in published])
+        stages = zip(*([stage.gates for stage in case.together] for case in fused))
+        maps = tuple(in_batch_order(cases, [stack_modalities(gates, self.axis).squeeze(-1) for gates in of_cases])
+                     for of_cases in stages if all(of_cases))
         return NetworkOutput(
-            logits=decoded.permute(0, 3, 1, 2),
-            reliability=torch.where(_in_batch_order(parts, used), torch.sigmoid(reliability_logits), 0.0),
-            reliability_logits=reliability_logits,
-            reliability_maps=(tuple(_in_batch_order(parts, levels) for levels in zip(*maps))
-                              if self.gated and not self.trusting else ()))
+            logits=in_batch_order(cases, logits).permute(0, 3, 1, 2), reliability_logits=reliability_logits,
+            reliability=torch.where(used, torch.sigmoid(reliability_logits), 0.0), reliability_maps=maps)
 
-    def _fuse(self, features: dict[int, list[Tensor]],
-              judged: dict[int, Tensor]) -> tuple[list[Tensor], list[dict[int, Tensor]]]:
-        """Every stage's fused features, and its gates by modality."""
-        stages = [stage({modality: levels[index] for modality, levels in features.items()},
-                        {} if self.trusting else judged)
-                  for index, stage in enumerate(self.fusion)]
-        return [fused for fused, _ in stages], [gates for _, gates in stages]
-
-    def _decode(self, readings: list[list[Tensor]]) -> list[Tensor]:
-        """Fused features of every stage -> logits at stride 4, channels last; all readings in one batch."""
-        if len(readings) == 1:
-            return [self.decoder(readings[0])]
-        decoded = self.decoder([torch.cat(levels) for levels in zip(*readings)])
-        return list(decoded.split([len(levels[0]) for levels in readings]))
-
-    @property
-    def gated(self) -> bool:
-        """Whether the network estimates reliability."""
-        return self.reliability_head is not None
-
-    def _parts(self, images: Tensor, available: Tensor, rows: Tensor | None) -> list[Part]:
-        batch, height, width = len(images if rows is None else rows), images.shape[-2], images.shape[-1]
-        if images.shape[1:3] != (MODALITIES, 3) or tuple(available.shape) != (batch, MODALITIES):
+    def _cases(self, images: Tensor, available: Tensor, image_indices: Tensor | None) -> list[AvailabilityCase]:
+        batch, height, width = len(images if image_indices is None else image_indices), *images.shape[-2:]
+        if images.shape[1:3] != (len(self.axis), 3) or tuple(available.shape) != (batch, len(self.axis)):
             raise ValueError(f'images are {tuple(images.shape)} and available is {tuple(available.shape)}; expected '
-                             f'(B, {MODALITIES}, 3, H, W) and (B, {MODALITIES})')
+                             f'(B, {len(self.axis)}, 3, H, W) and (B, {len(self.axis)})')
         if height % DIVISOR or width % DIVISOR:
             raise ValueError(f'image is {height}x{width}; both sides must be multiples of {DIVISOR}. '
                              f'Pad to {-(-height // DIVISOR) * DIVISOR}x{-(-width // DIVISOR) * DIVISOR}.')
-        positions: dict[tuple[int, ...], list[int]] = {}
-        for position, flags in enumerate(available.tolist()):
-            positions.setdefault(tuple(m for m in self.modalities if flags[m]), []).append(position)
-        if () in positions:
-            raise ValueError(f'batch items {positions[()]} have no available modality that the network uses '
-                             f'({self.config.fusion} uses {list(self.modalities)}); leave them out')
-        return [Part(tuple(indices), modalities) for modalities, indices in positions.items()]
-
-    def _encode(self, images: Tensor, parts: list[Part], rows: Tensor | None,
-                ) -> tuple[list[dict[int, Tensor]], list[dict[int, list[Tensor]]]]:
-        """Encode every available image, each once, in one batch where the modalities share all of the encoder.
-
-        Returns:
-            For each part the images and the features of every stage, by the modality's place in `self.modalities`.
-        """
-        sources = range(len(images)) if rows is None else rows.tolist()
-        wanted = {m: sorted({sources[position] for part in parts if m in part.modalities for position in part.rows})
-                  for m in self.modalities}
-        wanted = {m: indices for m, indices in wanted.items() if indices}
-        chosen = {m: images[:, m] if len(indices) == len(images) else images[indices, m]
-                  for m, indices in wanted.items()}
-        encoded = self._levels(chosen)
-        present: list[dict[int, Tensor]] = [{} for _ in parts]
-        features: list[dict[int, list[Tensor]]] = [{} for _ in parts]
-        for index, part in enumerate(parts):
-            for m in part.modalities:
-                place, own = self.modalities.index(m), [wanted[m].index(sources[row]) for row in part.rows]
-                present[index][place] = _picked(chosen[m], own)
-                features[index][place] = [_picked(level, own) for level in encoded[m]]
-        return present, features
-
-    def _levels(self, images: dict[int, Tensor]) -> dict[int, list[Tensor]]:
-        """Every stage's features of each modality's images."""
-        if self.config.private_norms:
-            return {m: self.encoder(image, m == AUXILIARY) for m, image in images.items()}
-        levels = self.encoder(torch.cat(tuple(images.values())))
-        split = zip(*(level.split([len(image) for image in images.values()]) for level in levels))
-        return {m: list(stages) for m, stages in zip(images, split)}
-
-    def _judge(self, images: dict[int, Tensor], features: dict[int, list[Tensor]]) -> dict[int, Tensor]:
-        if self.reliability_head is not None and not self.trusting:
-            return self.reliability_head(images, features)
-        return {place: image.new_full((len(image),), TRUSTED_LOGIT) for place, image in images.items()}
-
-    def _published(self, images: dict[int, Tensor], judged: dict[int, Tensor]) -> dict[int, Tensor]:
-        if self.training or self.trusting or not self.gated:
-            return judged
-        return self.reliability_head.published(images, judged)
-
-    def _by_modality(self, part: Part, values: dict[int, Tensor]) -> Tensor:
-        """Stack (b, ...) or (b, H, W, 1) of each available modality to (b, M, ...), with 0 for the others."""
-        if not values:
-            return torch.zeros(len(part.rows), MODALITIES)
-        like = next(iter(values.values()))
-        stacked = [values[self.modalities.index(m)] if m in part.modalities else torch.zeros_like(like)
-                   for m in range(MODALITIES)]
-        stacked = torch.stack(stacked, dim=1)
-        return stacked.squeeze(-1) if stacked.ndim == 5 else stacked
+        return availability_cases(available, self.axis, self.modalities)
 
 
-def _picked(values: Tensor, rows: list[int]) -> Tensor:
-    return values if rows == list(range(len(values))) else values[rows]
-
-
-def _in_batch_order(parts: list[Part], values: list[Tensor] | tuple[Tensor, ...]) -> Tensor:
-    """One tensor for each part -> one for the batch."""
-    if len(parts) == 1:
-        return values[0]
-    rows = torch.tensor([row for part in parts for row in part.rows])
-    return torch.cat(tuple(values))[torch.argsort(rows).to(values[0].device)]
+def _chosen(values: Tensor, indices: list[int]) -> Tensor:
+    """(n, ...) -> (len(indices), ...), without a copy where all are chosen in their order."""
+    return values if indices == list(range(len(values))) else values[indices]
 
 
 def _initialise(module: nn.Module) -> None:
@@ -280,6 +288,5 @@ def _initialise(module: nn.Module) -> None:
         nn.init.trunc_normal_(module.weight, std=0.02)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
-    elif isinstance(module, (RSGMB, ReliableCrossScan)):
-        for gate in module.own_gates:
-            gate.open()
+    elif isinstance(module, Fusion):
+        module.open_gates()

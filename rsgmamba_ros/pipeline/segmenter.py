@@ -15,7 +15,6 @@ from rsgmamba_ros.pipeline.postprocessing import resize_decision
 from rsgmamba_ros.pipeline.preprocessing import sensor_units
 from rsgmamba_ros.pipeline.resampling import resize
 from rsgmamba_ros.pipeline.segmenter_config import SegmenterConfig
-from rsgmamba_ros.vocabulary.config_file import parse_config
 from rsgmamba_ros.vocabulary.errors import ImageError
 from rsgmamba_ros.vocabulary.images import BundleSlot, ImageBundle, Modality, Presence
 from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig
@@ -57,9 +56,9 @@ class Segmenter:
         self.config = config or SegmenterConfig()
         self.labels = checkpoint.labels
         self.auxiliary = checkpoint.auxiliary
-        self.modalities = (Modality.RGB, checkpoint.auxiliary)
+        self.modalities = checkpoint.network.axis
         #: Those that the network looks at: a single-modality network leaves the other one aside.
-        self.seen = tuple(self.modalities[index] for index in checkpoint.network.modalities)
+        self.seen = checkpoint.network.modalities
         self.preprocessing = _preprocessing_of(checkpoint, self.config)
         self.engine = Engine(checkpoint, device, precision)
         self.engine.network.late_fusion &= self.config.late_fusion
@@ -166,7 +165,7 @@ def _reliability(slot: BundleSlot, quality: SignalQuality | None, learned: float
 
 
 def _preprocessing_of(checkpoint: Checkpoint, config: SegmenterConfig) -> PreprocessingConfig:
-    preprocessing = parse_config(checkpoint.preprocessing, PreprocessingConfig, where='checkpoint preprocessing')
+    preprocessing = checkpoint.preprocessing
     thermal = preprocessing.thermal
     return replace(preprocessing, thermal=replace(
         thermal, scale=thermal.scale if config.thermal_scale is None else config.thermal_scale,

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from rsgmamba_ros.data.samples import AugmentationConfig
-from rsgmamba_ros.network.fusion.kinds import FUSIONS
+from rsgmamba_ros.network.fusion.registry import FusionKind, FUSIONS
+from rsgmamba_ros.network.presets import PRESETS
 from rsgmamba_ros.training.loss import LossConfig
 from rsgmamba_ros.training.samples.failures import FailureConfig
 from rsgmamba_ros.vocabulary.errors import ConfigError
@@ -96,7 +97,7 @@ class TrainingConfig:
         encoder_rate: learning rate of the encoder as a share of the others'.
         frozen: prefixes of the names of parameters that are not trained.
         preset: name in `network.presets.PRESETS`.
-        fusion: key of `network.fusion.kinds.FUSIONS`: the fusion of this package, or a baseline.
+        fusion: key of `network.fusion.registry.FUSIONS`, for example a baseline; empty for the preset's own.
         network: fields of the preset's configuration to replace.
         teachers: single-modality fusions. A network of each is trained first with this configuration; its predictions
             are then targets wherever its modality is alone, weighted by `loss.distillation`. Single-modality networks
@@ -122,7 +123,7 @@ class TrainingConfig:
     encoder_rate: float = 1.0
     frozen: tuple[str, ...] = ()
     preset: str = 'nano'
-    fusion: str = 'rsgmb'
+    fusion: str = ''
     network: dict[str, Any] = field(default_factory=dict)
     teachers: tuple[str, ...] = ()
     preprocessing: PreprocessingConfig = field(default_factory=PreprocessingConfig)
@@ -149,7 +150,9 @@ class TrainingConfig:
         if self.auxiliary not in AUXILIARY_MODALITIES:
             expected = [str(modality) for modality in AUXILIARY_MODALITIES]
             raise ConfigError(f'auxiliary is {self.auxiliary}; expected one of {expected}')
-        if self.fusion not in FUSIONS:
+        if self.preset not in PRESETS:
+            raise ConfigError(f'unknown preset {self.preset!r}; known: {sorted(PRESETS)}')
+        if self.fusion_name not in FUSIONS:
             raise ConfigError(f'fusion is {self.fusion!r}; expected one of {sorted(FUSIONS)}')
         if self.synthetic is not None and self.folder is not None:
             raise ConfigError("a training has one kind of data: give either 'synthetic' or 'folder'")
@@ -157,10 +160,10 @@ class TrainingConfig:
             raise ConfigError("give either 'encoder' or 'start': a checkpoint has an encoder")
         if not self.phases:
             raise ConfigError('phases is empty; a training needs at least one')
-        if not FUSIONS[self.fusion].gated and any(phase.learns != 'all' for phase in self.phases):
-            raise ConfigError(f'{self.fusion} estimates no reliability; '
+        if not self.fusion_kind.gated and any(phase.learns != 'all' for phase in self.phases):
+            raise ConfigError(f'{self.fusion_name} estimates no reliability; '
                               'leave out the phases that teach reliability or gates')
-        alone = [name for name, kind in FUSIONS.items() if len(kind.modalities) == 1]
+        alone = [name for name, kind in FUSIONS.items() if len(kind.modalities(self.auxiliary)) == 1]
         if not set(self.teachers) <= set(alone):
             raise ConfigError(f'teachers are {list(self.teachers)}; expected some of {alone}')
         if self.precision not in ('float32', 'bfloat16'):
@@ -171,8 +174,17 @@ class TrainingConfig:
     @property
     def used(self) -> tuple[Modality, ...]:
         """The modalities that the network looks at: both, or one for the single-modality baselines."""
-        modalities = (Modality.RGB, self.auxiliary)
-        return tuple(modalities[index] for index in FUSIONS[self.fusion].modalities)
+        return self.fusion_kind.modalities(self.auxiliary)
+
+    @property
+    def fusion_name(self) -> str:
+        """The key of the network's fusion: the given one, or the preset's."""
+        return self.fusion or PRESETS[self.preset].fusion
+
+    @property
+    def fusion_kind(self) -> FusionKind:
+        """How the network fuses."""
+        return FUSIONS[self.fusion_name]
 
     def for_fusion(self, name: str) -> TrainingConfig:
         """The same training for a network with another fusion.
@@ -180,10 +192,11 @@ class TrainingConfig:
         Phases that only teach the reliability or the gates are left out for networks without them; teachers are left
         out for single-modality networks, which are the teachers.
         """
-        kind = FUSIONS[name]
+        kind = FUSIONS[name or PRESETS[self.preset].fusion]
         phases = self.phases if kind.gated else tuple(
             replace(phase, learns='all') for phase in self.phases if phase.learns not in PARTS)
-        return replace(self, fusion=name, phases=phases, teachers=self.teachers if len(kind.modalities) > 1 else ())
+        teachers = self.teachers if len(kind.modalities(self.auxiliary)) > 1 else ()
+        return replace(self, fusion=name, phases=phases, teachers=teachers)
 
     @property
     def steps(self) -> int:

@@ -1,14 +1,45 @@
 """One or several processes: what `torchrun` started, and sums over all of them."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 import os
+from typing import TypeVar
 
 import torch
 from torch import distributed, nn, Tensor
 from torch.nn.parallel import DistributedDataParallel
 
+from rsgmamba_ros.network.rsgmamba import RSGMamba
 from rsgmamba_ros.pipeline.execution.engine import choose_device
+
+Result = TypeVar('Result')
+
+
+#: A method of a network with the arguments of `RSGMamba.forward`.
+Method = Callable[[RSGMamba, Tensor, Tensor, Tensor], Result]
+
+
+class NetworkCaller(nn.Module):
+    """Calls a method of a network in its own `forward`, the only one that `DistributedDataParallel` wraps."""
+
+    def __init__(self, network: RSGMamba):
+        super().__init__()
+        self.network = network
+
+    def forward(self, method: Method[Result], images: Tensor, available: Tensor, image_indices: Tensor) -> Result:
+        """Call a method.
+
+        Args:
+            method: `RSGMamba.forward` or `RSGMamba.estimate_reliability`.
+            images: see `RSGMamba.forward`, (R, M, 3, H, W).
+            available: see `RSGMamba.forward`, (B, M).
+            image_indices: see `RSGMamba.forward`, (B,).
+
+        Returns:
+            What the method returns.
+        """
+        return method(self.network, images, available, image_indices)
 
 
 @dataclass(frozen=True)
@@ -30,10 +61,11 @@ class Processes:
             distributed.all_reduce(values)
         return values
 
-    def wrap(self, network: nn.Module) -> nn.Module:
-        """The network with gradients averaged over all processes."""
+    def wrap(self, network: RSGMamba) -> nn.Module:
+        """A `NetworkCaller` of the network, with gradients averaged over all processes."""
+        caller = NetworkCaller(network)
         # A batch without one modality leaves that modality's parameters without a gradient in that process.
-        return DistributedDataParallel(network, find_unused_parameters=True) if self.count > 1 else network
+        return DistributedDataParallel(caller, find_unused_parameters=True) if self.count > 1 else caller
 
     def barrier(self) -> None:
         """Wait for all processes."""

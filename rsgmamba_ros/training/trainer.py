@@ -1,7 +1,6 @@
 """The training loop. A training that was killed resumes from its last saved state, bit for bit."""
 from __future__ import annotations
 
-from dataclasses import asdict
 import json
 import os
 from pathlib import Path
@@ -14,7 +13,6 @@ from tqdm import tqdm
 
 from rsgmamba_ros.data.samples import Dataset
 from rsgmamba_ros.network.checkpoint import Checkpoint, save_checkpoint
-from rsgmamba_ros.network.fusion.reliable_cross_scan import ReliableCrossScan
 from rsgmamba_ros.network.presets import create_network
 from rsgmamba_ros.network.rsgmamba import RSGMamba
 from rsgmamba_ros.training.calibration import fit_calibration
@@ -102,19 +100,21 @@ class Trainer:
     def _initial_network(self) -> RSGMamba:
         """The network before the first step, on the device."""
         config, labels = self.config, self.dataset.labels
-        network = create_network(config.preset, classes=len(labels), fusion=config.fusion, **config.network)
+        network = create_network(config.preset, classes=len(labels), auxiliary=config.auxiliary,
+                                 fusion=config.fusion_name, **config.network)
         load_encoder(network, config.encoder)
         load_start(network, labels, config.start)
         if any(phase.learns == 'reliability' for phase in config.phases):
             forget_clean_images(network)
         freeze(network, config.frozen)
-        if self.has_gates and not isinstance(network.fusion[0], ReliableCrossScan):
-            raise ConfigError("a phase teaches 'gates', which only a fusion with exchange has, see FusionConfig")
+        if self.has_gates and not config.fusion_kind.gate_names:
+            raise ConfigError(f"a phase teaches 'gates', but the fusion {config.fusion_name!r} has no gates to train "
+                              "last; use the fusion 'reliable_cross_scan'")
         return network.to(self.device)
 
     def _begin(self, phase: Phase) -> None:
         """Set requires_grad for a phase; where it teaches the reliability, fit first what clean images look like."""
-        self.network.trusting = self.average.network.trusting = phase.learns == 'all' and self.has_gates
+        self.network.gates_on = self.average.network.gates_on = phase.learns != 'all' or not self.has_gates
         for name, parameter in self.trainable.items():
             stays = {'gates': not is_gate(name), 'segmentation': is_reliability_head(name)}.get(phase.learns, False)
             parameter.requires_grad_(not stays)
@@ -151,9 +151,9 @@ class Trainer:
 
     def _loss_parts(self, wrapped: nn.Module, batch: Batch) -> LossParts:
         if self.config.phase_at(self.step).learns == 'reliability':
-            logits = wrapped(batch.images, batch.available, batch.rows, judge_only=True)
+            logits = wrapped(RSGMamba.estimate_reliability, batch.images, batch.available, batch.rows)
             return reliability_parts(logits, batch.targets, batch.available)
-        output = wrapped(batch.images, batch.available, batch.rows)
+        output = wrapped(RSGMamba.forward, batch.images, batch.available, batch.rows)
         return loss_parts(output, batch.targets, batch.available, lessons=self.teachers.lessons(batch),
                           class_weights=self.class_weights, ignore_index=self.dataset.labels.ignore_index)
 
@@ -183,8 +183,8 @@ class Trainer:
         scores = validate(network, self.validation, config.preprocessing, used=config.used, limit=64)
         info = {'config': json.loads(fingerprint(config)), 'seed': config.seed, 'steps': self.step,
                 'trained_s': round(self.trained_s), 'validation': scores}
-        checkpoint = Checkpoint(network=network, labels=self.dataset.labels, auxiliary=config.auxiliary,
-                                preprocessing=asdict(config.preprocessing), calibration=self._calibration(), info=info)
+        checkpoint = Checkpoint(network=network, labels=self.dataset.labels, preprocessing=config.preprocessing,
+                                calibration=self._calibration(), info=info)
         save_checkpoint(self.folder / CHECKPOINT, checkpoint, dtype=torch.float16)
         self.log.draw_curves()
         self.log.close()

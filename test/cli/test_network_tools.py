@@ -8,16 +8,16 @@ from rsgmamba_ros.cli.main import main
 from rsgmamba_ros.evaluation.speed import Speed
 from rsgmamba_ros.network.checkpoint import Checkpoint, read_vmamba, save_checkpoint
 from rsgmamba_ros.network.presets import create_network
-from rsgmamba_ros.vocabulary.images import Modality
 from rsgmamba_ros.vocabulary.labels import LabelSpace
+from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig
 
 
 @pytest.fixture(scope='module')
 def checkpoint_path(tmp_path_factory):
     path = tmp_path_factory.mktemp('checkpoint') / 'nano.safetensors'
     network = create_network('nano', classes=2, dims=(8, 8, 16, 16), depths=(1, 1, 1, 1), decoder_width=8)
-    save_checkpoint(path, Checkpoint(network, LabelSpace(('floor', 'wall')), Modality.DEPTH,
-                                     {'height': 32, 'width': 32}, info={'seed': 3}))
+    save_checkpoint(path, Checkpoint(network, LabelSpace(('floor', 'wall')), PreprocessingConfig(32, 32),
+                                     info={'seed': 3}))
     return path
 
 

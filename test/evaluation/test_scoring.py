@@ -1,4 +1,3 @@
-from dataclasses import asdict
 import json
 
 import numpy as np
@@ -30,7 +29,7 @@ def checkpoint(dataset) -> Checkpoint:
     torch.manual_seed(0)
     network = create_network('nano', classes=len(dataset.labels), dims=(8, 8, 16, 16), depths=(1, 1, 1, 1),
                              decoder_width=8).eval()
-    return Checkpoint(network, dataset.labels, DEPTH, asdict(PreprocessingConfig(64, 96)))
+    return Checkpoint(network, dataset.labels, PreprocessingConfig(64, 96))
 
 
 def score(condition: Condition, iou: float, rgb: list[float], depth: list[float]) -> Score:

@@ -18,6 +18,7 @@ from rsgmamba_ros.network.presets import create_network
 from rsgmamba_ros.vocabulary.errors import CheckpointError
 from rsgmamba_ros.vocabulary.images import Modality
 from rsgmamba_ros.vocabulary.labels import LabelSpace
+from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig, ThermalScaling
 
 DEPTHS = (2, 2, 8, 2)
 DIMS = (96, 192, 384, 768)
@@ -27,8 +28,9 @@ DIMS = (96, 192, 384, 768)
 def checkpoint():
     torch.manual_seed(0)
     return Checkpoint(
-        create_network('nano', classes=3).eval(), LabelSpace(('floor', 'wall', 'person')), Modality.THERMAL,
-        {'height': 240, 'thermal': {'unit': 'celsius'}}, {'rgb': {'x': [-1.0, 2.0], 'y': [0.1, 0.9]}}, {'seed': 7})
+        create_network('nano', classes=3, auxiliary=Modality.THERMAL).eval(), LabelSpace(('floor', 'wall', 'person')),
+        PreprocessingConfig(height=64, thermal=ThermalScaling(unit='kelvin', high=400.0)),
+        {'rgb': {'x': [-1.0, 2.0], 'y': [0.1, 0.9]}}, {'seed': 7})
 
 
 @pytest.fixture
@@ -127,7 +129,10 @@ def test_safetensors_of_another_program_are_refused(saved):
 
 
 @pytest.mark.parametrize('change, message', [
-    ({'version': '2'}, "format version '2'"), ({'auxiliary': 'radar'}, 'auxiliary modality'),
+    ({'version': '1'}, "format version '1'"),
+    ({'config': '{"classes": 3, "auxiliary": "rgb"}'}, 'auxiliary modality'),
+    ({'config': '{"classes": 3, "auxiliary": "radar"}'}, 'radar'),
+    ({'preprocessing': '{"height": 8}'}, 'network input is 8x320'),
     ({'config': '{"classes": 3, "wings": 2}'}, "unknown key 'wings'"), ({'config': 'null'}, 'expected an object'),
     ({'labels': '{"names": ["a"]}'}, '1 labels for a network of 3'), ({'info': '{'}, 'no JSON')])
 def test_wrong_metadata_is_refused(saved, change, message):
@@ -156,7 +161,7 @@ def test_missing_left_over_and_not_finite_tensors_are_refused(saved):
 
 
 def test_labels_that_do_not_fit_the_network_are_not_saved(checkpoint, tmp_path):
-    wrong = Checkpoint(checkpoint.network, LabelSpace(('a', 'b')), Modality.DEPTH)
+    wrong = Checkpoint(checkpoint.network, LabelSpace(('a', 'b')))
     with pytest.raises(CheckpointError, match='2 labels for a network of 3'):
         save_checkpoint(tmp_path / 'wrong.safetensors', wrong)
 

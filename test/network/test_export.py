@@ -4,9 +4,8 @@ import torch
 
 from rsgmamba_ros.network.export import compare, export_onnx, export_program, onnx_runner, program_runner
 from rsgmamba_ros.network.presets import create_network, EDGE_CORRELATION
-from rsgmamba_ros.network.reliability.edge_alignment import EdgeAlignment
-from rsgmamba_ros.network.reliability.scale_check import CleanScale
 from rsgmamba_ros.vocabulary.errors import ConfigError
+from test.network.reliability.scenes import reference
 
 # The smallest network with every part: an export's time goes with the number of operators.
 SIZE = {'dims': (8, 8, 16, 16), 'depths': (1, 1, 1, 1), 'decoder_width': 8, 'correlation': EDGE_CORRELATION,
@@ -17,13 +16,12 @@ SIZE = {'dims': (8, 8, 16, 16), 'depths': (1, 1, 1, 1), 'decoder_width': 8, 'cor
 def network():
     torch.manual_seed(0)
     network = create_network('nano', classes=4, **SIZE).eval()
-    network.reliability_head.typicality.fit(torch.randn(60, 3, 32, 32))
     head = network.reliability_head
-    features = [torch.randn(60, 2, 2, 16), torch.randn(60, 1, 1, 16)]
-    head.scale.fit(CleanScale(features, torch.randn(60, 1, 32, 32), None, 0.7))
-    head.scale.floor.offset.fill_(1)
-    head.scale.floor.known.fill_(1)
-    head.alignment.fit(torch.randn(60, EdgeAlignment.size), torch.arange(60.0) % 2)
+    for check in head.checks:
+        check.fit(reference(rgb_features=[torch.randn(60, 2, 2, 16), torch.randn(60, 1, 1, 16)]))
+    floor = head.pair_checks['scale'].check.floor
+    floor.offset.fill_(1)
+    floor.fitted.fill_(1)
     return network
 
 

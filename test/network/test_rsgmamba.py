@@ -1,11 +1,14 @@
 """The whole network at small sizes: availability, reliability, gradients, sizes."""
 import pytest
 import torch
+from torch import nn
 
-from rsgmamba_ros.network.fusion.kinds import FUSIONS
+from rsgmamba_ros.network.fusion.registry import FUSIONS
 from rsgmamba_ros.network.presets import create_network
 from rsgmamba_ros.vocabulary.errors import ConfigError
+from rsgmamba_ros.vocabulary.images import Modality
 
+RGB, DEPTH = Modality.RGB, Modality.DEPTH
 AVAILABLE = torch.tensor([[True, True], [True, False], [False, True], [True, True]])
 
 
@@ -18,6 +21,11 @@ def network():
 @pytest.fixture(scope='module')
 def images():
     return torch.randn(4, 2, 3, 64, 96, generator=torch.Generator().manual_seed(1))
+
+
+def usable_items(network):
+    """Whether each item of `AVAILABLE` has a modality that the network uses, (4,) bool."""
+    return AVAILABLE[:, [modality in network.modalities for modality in network.axis]].any(1)
 
 
 @torch.no_grad()
@@ -44,50 +52,54 @@ def test_reliability_is_exactly_zero_where_a_modality_is_missing(network, images
 
 @pytest.mark.parametrize('garbage', [float('nan'), float('inf'), 1e30])
 @pytest.mark.parametrize('fusion', FUSIONS)
-def test_what_stands_in_a_missing_place_changes_no_bit(fusion, garbage, images):
+def test_the_values_of_a_missing_image_change_no_bit(fusion, garbage, images):
     network = create_network('nano', classes=3, fusion=fusion).eval()
-    available = AVAILABLE[:, network.modalities].any(1)
-    inputs, flags = images[available], AVAILABLE[available]
-    spoiled = inputs.clone()
-    spoiled[~flags] = garbage
-    expected, result = run(network, inputs, flags), run(network, spoiled, flags)
+    usable = usable_items(network)
+    inputs, flags = images[usable], AVAILABLE[usable]
+    changed = inputs.clone()
+    changed[~flags] = garbage
+    expected, result = run(network, inputs, flags), run(network, changed, flags)
     assert torch.equal(result.logits, expected.logits) and result.logits.isfinite().all()
     assert torch.equal(result.reliability, expected.reliability)
     assert all(map(torch.equal, result.reliability_maps, expected.reliability_maps))
 
 
-def test_gradients_are_finite_with_nan_in_a_missing_place(images):
+def test_gradients_are_finite_with_nan_in_a_missing_image(images):
     network = create_network('nano', classes=3)
-    spoiled = images.clone()
-    spoiled[~AVAILABLE] = float('nan')
-    network(spoiled, AVAILABLE).logits.square().mean().backward()
+    changed = images.clone()
+    changed[~AVAILABLE] = float('nan')
+    network(changed, AVAILABLE).logits.square().mean().backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in network.parameters())
 
 
 def test_bundles_of_a_batch_do_not_influence_each_other(network, images):
     together = run(network, images, AVAILABLE)
-    for row in range(len(images)):
-        alone = run(network, images[row:row + 1], AVAILABLE[row:row + 1])
+    for item in range(len(images)):
+        alone = run(network, images[item:item + 1], AVAILABLE[item:item + 1])
         # Other batch sizes take other matrix kernels: float32 rounding, no more.
-        torch.testing.assert_close(alone.logits[0], together.logits[row], rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(alone.reliability[0], together.reliability[row], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(alone.logits[0], together.logits[item], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(alone.reliability[0], together.reliability[item], rtol=1e-4, atol=1e-5)
 
 
 def test_a_modality_without_reliability_fades_to_one_that_is_missing(network, images):
     level = network.encoder(images[:1, 0])[1].detach()
     other = network.encoder(images[:1, 1])[1].detach()
-    distrusted = {0: torch.zeros(1), 1: torch.full((1,), -40.0)}
+    unreliable = {RGB: torch.zeros(1), DEPTH: torch.full((1,), -40.0)}
     with torch.no_grad():
-        together, _ = network.fusion[1]({0: level, 1: other}, distrusted)
-        alone, _ = network.fusion[1]({0: level}, {0: torch.zeros(1)})
-    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+        together = network.fusion[1]({RGB: level, DEPTH: other}, unreliable)
+        alone = network.fusion[1]({RGB: level}, {RGB: torch.zeros(1)})
+    torch.testing.assert_close(together.features, alone.features, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize('fusion', FUSIONS)
 def test_every_parameter_gets_a_gradient(fusion, images):
     torch.manual_seed(0)
     network = create_network('nano', classes=3, fusion=fusion)
-    output = network(images, torch.ones(4, 2, dtype=torch.bool))
+    for name, parameter in network.named_parameters():
+        if name.endswith('.share'):  # at 0 nothing before it gets a gradient
+            nn.init.constant_(parameter, 0.1)
+    usable = usable_items(network)
+    output = network(images[usable], AVAILABLE[usable])
     loss = output.logits.square().mean() + output.reliability_logits.square().mean()
     (loss + sum(gate.mean() for gate in output.reliability_maps)).backward()
     missing = [name for name, parameter in network.named_parameters()
@@ -160,16 +172,16 @@ def test_network_gives_the_same_on_every_backend(network, images):
 def test_bundles_that_share_images_give_what_they_give_on_their_own(preset, images):
     torch.manual_seed(2)
     network = create_network(preset, classes=3).eval()
-    rows = torch.tensor([0, 0, 1, 2, 2, 3])
+    indices = torch.tensor([0, 0, 1, 2, 2, 3])
     available = torch.tensor([[True, True], [False, True], [True, False], [True, True], [True, False], [False, True]])
-    shared, apart = network(images, available, rows), network(images[rows], available)
+    shared, apart = network(images, available, indices), network(images[indices], available)
     torch.testing.assert_close(shared.logits, apart.logits, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(shared.reliability, apart.reliability, rtol=1e-4, atol=1e-5)
 
 
-def test_judging_only_gives_the_reliability_and_teaches_only_its_head(network, images):
+def test_estimating_the_reliability_alone_gives_the_same_and_trains_only_its_head(network, images):
     output = network(images, AVAILABLE)
-    logits = network(images, AVAILABLE, judge_only=True)
+    logits = network.estimate_reliability(images, AVAILABLE)
     torch.testing.assert_close(logits, output.reliability_logits, rtol=1e-4, atol=1e-5)
     network.zero_grad()
     logits.sum().backward()
@@ -178,11 +190,29 @@ def test_judging_only_gives_the_reliability_and_teaches_only_its_head(network, i
     network.zero_grad()
 
 
-def test_rivals_have_as_many_parameters_as_the_network():
+def test_baselines_have_as_many_parameters_as_the_network():
     for preset in ('nano', 'lite'):
         counts = {fusion: sum(p.numel() for p in create_network(preset, classes=13, fusion=fusion).parameters())
-                  for fusion in FUSIONS}
-        # The head measures; it makes no labels.
-        head = sum(p.numel() for p in create_network(preset, classes=13).reliability_head.parameters())
-        own = counts['rsgmb']
+                  for fusion, kind in FUSIONS.items() if not kind.gated}
+        # The head measures and does not segment: baselines may have its parameters or not.
+        network = create_network(preset, classes=13)
+        own, head = (sum(p.numel() for p in part.parameters()) for part in (network, network.reliability_head))
         assert all(0.97 * (own - head) < count < 1.01 * own for count in counts.values()), counts
+
+
+def test_the_axis_of_a_network_for_thermal_is_rgb_then_thermal():
+    network = create_network('nano', classes=3, auxiliary=Modality.THERMAL, fusion='x_only')
+    assert network.axis == (RGB, Modality.THERMAL)
+    assert network.modalities == (Modality.THERMAL,)
+
+
+@torch.no_grad()
+def test_a_network_whose_gates_are_off_is_a_plain_cross_scan_without_reliability_maps(images):
+    torch.manual_seed(0)
+    gated = create_network('nano', classes=3, fusion='reliable_cross_scan').eval()
+    plain = create_network('nano', classes=3, fusion='cross_scan').eval()
+    plain.load_state_dict({name: value for name, value in gated.state_dict().items() if name in plain.state_dict()})
+    gated.gates_on = False
+    found, expected = gated(images, AVAILABLE), plain(images, AVAILABLE)
+    assert torch.equal(found.logits, expected.logits) and found.reliability_maps == ()
+    assert torch.equal(found.reliability == 0, ~AVAILABLE) and found.reliability[AVAILABLE].min() > 0.99

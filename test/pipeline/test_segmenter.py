@@ -1,4 +1,4 @@
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def checkpoint() -> Checkpoint:
     torch.manual_seed(0)
     network = create_network('nano', classes=3, dims=(8, 8, 16, 16), depths=(1, 1, 1, 1), decoder_width=8).eval()
     calibration = {'rgb': {'x': [-8, 8], 'y': [0.2, 1.0]}}
-    return Checkpoint(network, LabelSpace(('a', 'b', 'c')), DEPTH, asdict(PreprocessingConfig(40, 64)), calibration)
+    return Checkpoint(network, LabelSpace(('a', 'b', 'c')), PreprocessingConfig(40, 64), calibration)
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ from rsgmamba_ros.replay.report import results as replay_results
 from rsgmamba_ros.replay.session import ReplayOptions, ReplaySession
 from rsgmamba_ros.vocabulary.errors import BagError
 from rsgmamba_ros.vocabulary.images import Modality
+from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig
 
 RGB, DEPTH = Modality.RGB, Modality.DEPTH
 COUNT, RATE_HZ, SIZE = 20, 10, (48, 64)
@@ -40,7 +41,7 @@ def checkpoint(tmp_path_factory):
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp('checkpoint') / 'nano.safetensors'
     network = create_network('nano', classes=len(SYNTHETIC_LABELS)).eval()
-    save_checkpoint(path, Checkpoint(network, SYNTHETIC_LABELS, DEPTH, preprocessing={'height': 64, 'width': 64}))
+    save_checkpoint(path, Checkpoint(network, SYNTHETIC_LABELS, PreprocessingConfig(64, 64)))
     return path
 
 

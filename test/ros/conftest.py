@@ -21,6 +21,7 @@ from rsgmamba_ros.ros import qos
 from rsgmamba_ros.ros.conversions import image_message, nanoseconds
 from rsgmamba_ros.vocabulary.images import Modality
 from rsgmamba_ros.vocabulary.labels import LabelSpace
+from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig
 
 SIZE = (48, 64)
 PERIOD_S = 0.1
@@ -155,8 +156,8 @@ def checkpoint_file(tmp_path_factory) -> Path:
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp('checkpoint') / 'random_depth.safetensors'
     labels = LabelSpace(('floor', 'wall', 'person'))
-    save_checkpoint(path, Checkpoint(create_network('nano', classes=len(labels)), labels, Modality.DEPTH,
-                                     {'height': SIZE[0], 'width': SIZE[1]}))
+    save_checkpoint(path, Checkpoint(create_network('nano', classes=len(labels)), labels,
+                                     PreprocessingConfig(*SIZE)))
     return path
 
 

@@ -40,7 +40,7 @@ def network():
 
 def known(one) -> list[bool]:
     head = one.reliability_head
-    return [part.is_fitted for part in (head.typicality, head.alignment, head.scale, head.scale.floor)]
+    return [check.is_fitted for check in (*head.checks, head.pair_checks['scale'].check.floor)]
 
 
 def test_labelled_depth_tells_all_and_both_networks_get_it(rooms):

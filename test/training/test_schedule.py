@@ -12,7 +12,7 @@ def test_the_learning_rate_rises_to_its_peak_and_falls_to_zero():
     assert all(first >= second for first, second in zip(factors[10:], factors[11:]))
 
 
-@pytest.mark.parametrize('fusion', ['rsgmb', 'cross_scan', 'rgb_only'])
+@pytest.mark.parametrize('fusion', ['rsgmb_lcgm', 'reliable_cross_scan', 'cross_scan', 'rgb_only'])
 def test_every_parameter_of_the_network_reaches_the_optimizer_once(fusion):
     network = create_network('nano', classes=3, fusion=fusion)
     groups = parameter_groups(network, weight_decay=0.1)

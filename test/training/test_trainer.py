@@ -6,7 +6,7 @@ import torch
 
 from rsgmamba_ros.data.samples import AugmentationConfig, Sample
 from rsgmamba_ros.network.checkpoint import load_checkpoint
-from rsgmamba_ros.network.fusion.parts import FusionConfig
+from rsgmamba_ros.network.fusion.contract import FusionConfig
 from rsgmamba_ros.network.presets import EDGE_CORRELATION
 from rsgmamba_ros.training.clean_images import fit_clean_images, forget_clean_images
 from rsgmamba_ros.training.config import Phase, TrainingConfig
@@ -194,11 +194,12 @@ def test_what_is_clean_is_fitted_anew_to_a_network_that_learned_further(tmp_path
 
 
 def test_gates_play_no_part_until_the_reliability_is_learned_then_learn_alone_then_with_the_rest(tmp_path):
-    network = {**CONFIG.network, 'fusion_size': FusionConfig(rank=4, exchange=True)}
+    network = {**CONFIG.network, 'fusion_size': FusionConfig(rank=4)}
     part = dict(batch_size=2, height=32, width=64)
     phases = (Phase(2, **part), Phase(2, **part, learns='reliability'), Phase(2, **part, learns='gates'),
               Phase(2, **part, learns='segmentation'))
-    config = replace(CONFIG, network=network, phases=phases, failures=FailureConfig(alone=1))
+    config = replace(CONFIG, fusion='reliable_cross_scan', network=network, phases=phases,
+                     failures=FailureConfig(alone=1))
     trainer = Trainer(config, Squares(), Squares(), tmp_path / 'gated')
     changed = []
     for until in (2, 4, 6, 8):
@@ -212,17 +213,17 @@ def test_gates_play_no_part_until_the_reliability_is_learned_then_learn_alone_th
     assert changed[1] and changed[1] <= head
     assert changed[2] and changed[2] <= gates
     assert changed[3] & gates and changed[3] - gates and not changed[3] & head
-    assert not trainer.network.trusting
+    assert trainer.network.gates_on
 
 
-def test_a_fusion_without_exchange_has_no_gates_that_learn_alone(tmp_path):
-    with pytest.raises(ConfigError, match='exchange'):
+def test_only_a_reliable_cross_scan_has_gates_to_train_last(tmp_path):
+    with pytest.raises(ConfigError, match='reliable_cross_scan'):
         Trainer(replace(CONFIG, phases=(Phase(2, 2, 32, 32, learns='gates'),)), Squares(), Squares(), tmp_path)
 
 
 def fitted(network):
     head = network.reliability_head
-    return [part.is_fitted for part in (head.typicality, head.scale, head.alignment)]
+    return [check.is_fitted for check in head.checks]
 
 
 def test_frozen_parameters_stay_as_they_are(tmp_path):

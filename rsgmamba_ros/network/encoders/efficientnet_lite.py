@@ -14,8 +14,10 @@ import torch
 from torch import nn, Tensor
 from torch.nn import functional as F
 
+from rsgmamba_ros.network.encoders.contract import Encoder
 from rsgmamba_ros.network.encoders.vss_block import LayerNorm
 from rsgmamba_ros.vocabulary.errors import BackendUnavailableError, CheckpointError
+from rsgmamba_ros.vocabulary.images import Modality
 
 #: Channels at the strides 4, 8, 16 and 32.
 DIMS = (24, 40, 112, 320)
@@ -128,7 +130,7 @@ class InvertedResidual(nn.Module):
         return features + result if self.residual else result
 
 
-class EfficientNetLiteEncoder(nn.Module):
+class EfficientNetLiteEncoder(Encoder):
     """The encoder; one output norm a stage, as VMamba's has.
 
     Args:
@@ -137,6 +139,7 @@ class EfficientNetLiteEncoder(nn.Module):
 
     def __init__(self, *, private: bool = False):
         super().__init__()
+        self.has_private_norms = private
         self.register_buffer('gain', 255 / 128 * torch.tensor(DEVIATION))
         self.register_buffer('offset', (255 * torch.tensor(MEAN) - 127) / 128)
         self.stem = Convolution(3, STEM, 3, stride=2, private=private)
@@ -144,16 +147,9 @@ class EfficientNetLiteEncoder(nn.Module):
         for stage, dim in enumerate(DIMS):
             setattr(self, f'outnorm{stage}', LayerNorm(dim))
 
-    def forward(self, images: Tensor, auxiliary: bool = False) -> list[Tensor]:
-        """Encode.
-
-        Args:
-            images: (B, 3, H, W), normalised; H and W multiples of 32.
-            auxiliary: whether they are of the auxiliary modality; means nothing where nothing is private.
-
-        Returns:
-            For each stage (B, H / stride, W / stride, C), normalised.
-        """
+    def forward(self, images: Tensor, modality: Modality = Modality.RGB) -> list[Tensor]:
+        """See `Encoder`."""
+        auxiliary = modality is not Modality.RGB
         images = images.permute(0, 2, 3, 1) * self.gain + self.offset
         features, outputs = self.stem(images.to(self.stem.weight.dtype).contiguous(), auxiliary), []
         for index, block in enumerate(self.blocks):

@@ -8,9 +8,9 @@ from __future__ import annotations
 import torch
 from torch import nn, Tensor
 
+from rsgmamba_ros.network.encoders.contract import Encoder
 from rsgmamba_ros.network.encoders.vss_block import LayerNorm, VSSBlock
-
-STRIDES = (4, 8, 16, 32)
+from rsgmamba_ros.vocabulary.images import Modality
 
 
 class Permute(nn.Module):
@@ -45,7 +45,7 @@ class Stage(nn.Module):
             self.downsample = downsample
 
 
-class VMambaEncoder(nn.Module):
+class VMambaEncoder(Encoder):
     """One encoder for every modality."""
 
     def __init__(self, dims: tuple[int, ...], depths: tuple[int, ...], *, states: int, ratio: float, mlp_ratio: float,
@@ -67,15 +67,8 @@ class VMambaEncoder(nn.Module):
             self.layers.append(Stage(blocks, downsample))
             setattr(self, f'outnorm{stage}', LayerNorm(dim))
 
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """Encode.
-
-        Args:
-            images: (B, 3, H, W), normalised; H and W multiples of 32.
-
-        Returns:
-            For each stage (B, H / stride, W / stride, C), normalised.
-        """
+    def forward(self, images: Tensor, modality: Modality = Modality.RGB) -> list[Tensor]:
+        """See `Encoder`; every modality is encoded alike."""
         images = images.to(self.patch_embed[0].weight.dtype, memory_format=torch.channels_last)
         features = self.patch_embed(images)
         outputs = []

@@ -1,7 +1,7 @@
-"""What the images of a pair show together and what each shows alone, in one answer. [ours]
+"""Late fusion: the prediction from both images, averaged with the prediction from each image alone. [ours]
 
-Nothing in it is learned: on the images of a training what a pair shows together is right too often, so that it would
-learn to leave the rest aside (docs/results.md).
+Nothing in it is learned: on training images the prediction from both images is right too often, so learned weights
+would ignore the others (docs/results.md).
 """
 from __future__ import annotations
 
@@ -9,25 +9,27 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-#: Of the reliability, as the weight of a lone image: less than 1, because an image that is doubted still shows much.
+from rsgmamba_ros.vocabulary.images import Modality
+
+#: Power of the reliability as the weight of an image alone: below 1, because an unreliable image still shows much.
 POWER = 0.5
 
 
-def fuse_late(together: Tensor, alone: dict[int, Tensor], reliability_logits: dict[int, Tensor]) -> Tensor:
-    """The mean of log-probabilities, a lone image's weighed by its reliability: `(l + sum w_m l_m) / (1 + sum w_m)`.
+def fuse_late(together: Tensor, alone: dict[Modality, Tensor], reliability_logits: dict[Modality, Tensor]) -> Tensor:
+    """Average log-probabilities, weighted by reliability: `(l + sum w_m l_m) / (1 + sum w_m)`, `w_m = r_m^POWER`.
 
-    The weights are `w_m = r_m^POWER`. A class that one reading excludes is excluded, so a spoilt image that shows
-    nothing clearly takes little away from what the others show.
+    A class that one prediction excludes is excluded, so a corrupted image that shows nothing clearly takes little away
+    from what the others show.
 
     Args:
-        together: logits of both images, (B, H, W, K).
-        alone: of each modality's image alone, likewise.
+        together: logits from both images, (B, H, W, K).
+        alone: logits from each modality's image alone, (B, H, W, K).
         reliability_logits: of each modality, (B,).
 
     Returns:
-        Logits as `together`, of its dtype.
+        Logits, (B, H, W, K), of the dtype of `together`.
     """
-    total, weights = together.float(), 1.0
+    total, weights = together.float(), torch.ones((), device=together.device)
     for modality, logits in alone.items():
         weight = torch.exp(POWER * F.logsigmoid(reliability_logits[modality].float()))[:, None, None, None]
         total, weights = total + weight * logits.float(), weights + weight

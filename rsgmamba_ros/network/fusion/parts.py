@@ -1,44 +1,26 @@
-"""What fusions are made of: their size, a gate, and one modality's way through a block.
+"""Parts that several fusions share: a gate, one modality's way through a block, the exchange of read-outs.
 
-Maps are channels last: B batch, H, W map, C channels, inner channels I.
+Maps are channels last: B batch, H, W map, C channels, inner channels I, N states, R = dt_rank.
 """
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import reduce
 import math
 
+import torch
 from torch import nn, Tensor
 from torch.nn import functional as F
 
 from rsgmamba_ros.network.encoders.vss_block import LayerNorm, SelectiveScan2D
+from rsgmamba_ros.network.fusion.contract import ByModality, FusionConfig
+from rsgmamba_ros.network.per_modality import PerModality
 from rsgmamba_ros.ops.layers import depthwise_silu, gelu
+from rsgmamba_ros.vocabulary.images import Modality
 
 #: Logit of the gates of an untrained network: most images are good.
 OPEN_LOGIT = 2.0
-#: Power of relative reliability: what a spoilt image still shows is worth more than its reliability says.
-POWER = 0.25
-
-
-@dataclass(frozen=True)
-class FusionConfig:
-    """The size of a stage's fusion.
-
-    Attributes:
-        states: N of the scans.
-        ratio: inner channels / channels.
-        rank: rank of the cross projection.
-        gate_reduction: inner channels / hidden channels of a gate.
-        relative: whether the gates take a modality's reliability in relation to that of the better one, and to the
-            power `POWER`; else as it is. Where both fail there is nothing better to turn to.
-        exchange: whether the block is a `ReliableCrossScan`, which has no use for `gate_reduction` and `relative`.
-    """
-
-    states: int = 1
-    ratio: float = 1.0
-    rank: int = 16
-    gate_reduction: int = 4
-    relative: bool = False
-    exchange: bool = False
 
 
 class PixelGate(nn.Module):
@@ -52,11 +34,41 @@ class PixelGate(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, H, W, C) -> (B, H, W, 1)."""
-        return self.fc2(gelu(self.fc1(self.norm(features))))
+        logits: Tensor = self.fc2(gelu(self.fc1(self.norm(features))))
+        return logits
 
     def open(self) -> None:
-        """Begin a training with trust: half-closed gates would halve what is learned of the scans at first."""
+        """Start training with open gates: half-closed gates would halve the gradients of the scans at first."""
         nn.init.constant_(self.fc2.bias, OPEN_LOGIT)
+
+
+def log_products(gate_logits: ByModality, reliability_logits: ByModality) -> ByModality:
+    """Logarithm of `G_m = g_u^m r_m`, a modality's own gate times its reliability; the reliability gets no gradient.
+
+    Args:
+        gate_logits: of the gates g_u, (B, H, W, 1) for each available modality.
+        reliability_logits: of the reliabilities r_m, (B,) for each available modality.
+
+    Returns:
+        (B, H, W, 1) for each available modality, 0 or less.
+    """
+    return {modality: F.logsigmoid(logit) + F.logsigmoid(reliability_logits[modality].detach())[:, None, None, None]
+            for modality, logit in gate_logits.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class ScanInput:
+    """One modality's input of a selective scan.
+
+    Attributes:
+        inner: what is scanned, a_m, (B, H, W, I).
+        branch: the branch z beside the scan, (B, H, W, I).
+        projected: step, B and C of every pixel and direction, (B, H, W, 4, R + 2N).
+    """
+
+    inner: Tensor
+    branch: Tensor
+    projected: Tensor
 
 
 class Stream(nn.Module):
@@ -72,15 +84,98 @@ class Stream(nn.Module):
         self.out_norm = LayerNorm(inner)
         self.out_proj = nn.Linear(inner, dim, bias=False)
 
-    def expand(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, H, W, C) -> the scan's input a_m and the branch z, (B, H, W, I) each."""
+    def prepare(self, features: Tensor) -> ScanInput:
+        """(B, H, W, C) -> the input of the scan."""
         inner, branch = self.in_proj(self.norm(features)).chunk(2, dim=-1)
-        return depthwise_silu(inner, self.conv2d.weight), branch
+        inner = depthwise_silu(inner, self.conv2d.weight)
+        return ScanInput(inner, branch, self.scan.project(inner))
 
-    def read_out(self, inner: Tensor, projected: Tensor) -> Tensor:
+    def read_out(self, given: ScanInput) -> Tensor:
         """The scan's normalised result, (B, H, W, I)."""
-        return self.out_norm(self.scan.scan(inner, projected))
+        result: Tensor = self.out_norm(self.scan.scan(given.inner, given.projected))
+        return result
 
     def contract(self, features: Tensor, read_out: Tensor, branch: Tensor) -> Tensor:
-        """Back to (B, H, W, C), beside the residual path."""
+        """Back to the channels of the stage, beside the residual path.
+
+        Args:
+            features: of the stage, (B, H, W, C).
+            read_out: (B, H, W, I).
+            branch: z, (B, H, W, I).
+
+        Returns:
+            (B, H, W, C).
+        """
         return features + self.out_proj(read_out * F.silu(branch))
+
+
+def streams_of(dim: int, modalities: tuple[Modality, ...], config: FusionConfig) -> PerModality[Stream]:
+    """One stream of `dim` channels for each modality."""
+    return PerModality(modalities, lambda: Stream(dim, config))
+
+
+def run_streams(streams: PerModality[Stream], features: ByModality) -> ByModality:
+    """Scan each available modality on its own, (B, H, W, C) -> (B, H, W, C) each."""
+    return _finish(streams, features, {modality: streams[modality].prepare(feature)
+                                       for modality, feature in features.items()})
+
+
+def run_crossed_streams(streams: PerModality[Stream], features: ByModality, *,
+                        amounts: ByModality | None = None) -> ByModality:
+    """Scan each available modality and read it out with the other one's C; a single modality keeps its own C.
+
+    Source: the exchange of C is Sigma's (arXiv 2404.04256).
+
+    Args:
+        streams: of both modalities.
+        features: for each available modality (B, H, W, C).
+        amounts: for each available modality how much of its C the other stream takes, (B, H, W, 1) in [0, 1]; by
+            default all of it.
+
+    Returns:
+        For each available modality (B, H, W, C).
+    """
+    inputs = {modality: streams[modality].prepare(feature) for modality, feature in features.items()}
+    if len(inputs) > 1:
+        inputs = _exchanged(inputs, streams[next(iter(inputs))].scan.states, amounts)
+    return _finish(streams, features, inputs)
+
+
+def _exchanged(inputs: dict[Modality, ScanInput], states: int,
+               amounts: ByModality | None) -> dict[Modality, ScanInput]:
+    first, second = inputs
+    exchanged = {}
+    for modality, other in ((first, second), (second, first)):
+        own, taken = inputs[modality].projected, inputs[other].projected[..., -states:]
+        if amounts is not None:
+            # Over the directions, (B, H, W, 4, N).
+            taken = torch.lerp(own[..., -states:], taken, amounts[other][..., None])
+        exchanged[modality] = replace(inputs[modality], projected=torch.cat((own[..., :-states], taken), dim=-1))
+    return exchanged
+
+
+def _finish(streams: PerModality[Stream], features: ByModality, inputs: dict[Modality, ScanInput]) -> ByModality:
+    return {modality: streams[modality].contract(features[modality], streams[modality].read_out(given), given.branch)
+            for modality, given in inputs.items()}
+
+
+class ConcatenationMerge(nn.Module):
+    """Streams side by side -> 1x1 -> one map; an absent stream counts as zeros."""
+
+    def __init__(self, dim: int, modalities: tuple[Modality, ...]):
+        super().__init__()
+        self.merge = PerModality(modalities, lambda: nn.Linear(dim, dim, bias=False))
+        self.norm = LayerNorm(dim)
+
+    def forward(self, streams: ByModality, adjust: Callable[[Tensor], Tensor] = lambda merged: merged) -> Tensor:
+        """Merge.
+
+        Args:
+            streams: for each available modality (B, H, W, C).
+            adjust: applied after the norm, (B, H, W, C) -> (B, H, W, C).
+
+        Returns:
+            (B, H, W, C).
+        """
+        parts = [self.merge[modality](stream) for modality, stream in streams.items()]
+        return gelu(adjust(self.norm(reduce(torch.add, parts))))

@@ -13,34 +13,37 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rsgmamba_ros.network.reliability.contract import Check, Observation, ReferenceImages
 from rsgmamba_ros.network.reliability.edge_alignment import EdgeAlignment
-from rsgmamba_ros.network.reliability.fitted import Fitted
 from rsgmamba_ros.network.reliability.regression import logistic_regression
+from rsgmamba_ros.vocabulary.images import Modality
 
 LENGTHS = (0.010, 0.0125, 0.02, 0.025)  # of the shifts that it is fitted to, in widths of the image: 3 to 8 px of 320
 SHIFTS = 2                              # for each clean pair
 LEAST_ODDS, GREATEST_ODDS = -4.0, 20.0  # one look at the edges, however clear, does not condemn both images for good
 
 
-class AlignmentCheck(Fitted):
-    """Logarithm of the odds that the images are aligned; 0 before `fit`."""
+class AlignmentCheck(Check):
+    """Whether the images are aligned. An unaligned pair is a fault of either image; the other one is the evidence."""
 
-    def __init__(self):
-        super().__init__()
+    def __init__(self, rgb: Modality, auxiliary: Modality):
+        super().__init__({rgb: (auxiliary,), auxiliary: (rgb,)})
+        self.slope: Tensor
+        self.offset: Tensor
         self.register_buffer('slope', torch.zeros(EdgeAlignment.size))
         self.register_buffer('offset', torch.zeros(1))
 
     @torch.no_grad()
-    def fit(self, evidence: Tensor, aligned: Tensor) -> None:
-        """Learn what `EdgeAlignment` says, (N, E), of pairs that are aligned and of others, (N,), 1 or 0."""
-        slope, offset = logistic_regression(evidence, aligned)
+    def fit(self, reference: ReferenceImages) -> None:
+        """See `Check`."""
+        slope, offset = logistic_regression(reference.edges, reference.aligned)
         self.slope.copy_(slope)
         self.offset.copy_(offset)
-        self.known.fill_(1)
+        self.fitted.fill_(1)
 
-    def forward(self, evidence: Tensor) -> Tensor:
-        """(B, E) -> (B,): logarithm of the odds that the images are aligned."""
-        return self.known * (evidence @ self.slope + self.offset).clamp(LEAST_ODDS, GREATEST_ODDS)
+    def odds(self, observation: Observation) -> Tensor:
+        """See `Check`."""
+        return self.fitted * (observation.edges @ self.slope + self.offset).clamp(LEAST_ODDS, GREATEST_ODDS)
 
 
 def with_shifts(rgb: Tensor, auxiliary: Tensor, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor, bool]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rsgmamba_ros.network.reliability.fitted import Fitted
+from rsgmamba_ros.network.reliability.contract import Fitted
 from rsgmamba_ros.network.reliability.regression import held_out_folds, ridge_regression
 from rsgmamba_ros.network.reliability.typicality import LEAST_VALID
 
@@ -51,7 +51,7 @@ class ExpectedLevel(Fitted):
         self.mean.copy_(mean)
         # What is usual is measured on images that the regression had not seen.
         self.deviation.fill_(max(float(held_out[ridge].square().mean().sqrt()), SMALLEST_DEVIATION))
-        self.known.fill_(1)
+        self.fitted.fill_(1)
 
     def forward(self, features: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
         """Compare.
@@ -65,7 +65,7 @@ class ExpectedLevel(Fitted):
         """
         expected = (features - self.centre) @ self.slope + self.mean
         difference = mean_level(images) - expected
-        return difference, (self.known / self.deviation.square()).expand_as(difference)
+        return difference, (self.fitted / self.deviation.square()).expand_as(difference)
 
 
 def mean_level(images: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rsgmamba_ros.network.reliability.fitted import Fitted
+from rsgmamba_ros.network.reliability.contract import Fitted
 from rsgmamba_ros.network.reliability.regression import held_out_folds, logistic_regression
 from rsgmamba_ros.network.reliability.typicality import LEAST_VALID
 
@@ -85,7 +85,7 @@ class FloorHeight(Fitted):
             own = deviation[there & (_support_class(support) == index)]
             self.spreads[index] = max(float(own.square().mean().sqrt()), SMALLEST_SPREAD) if len(own) >= FEWEST \
                 else GREATEST_DEVIATION
-        self.known.fill_(1)
+        self.fitted.fill_(1)
 
     def forward(self, features: list[Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
         """Measure.
@@ -102,7 +102,7 @@ class FloorHeight(Fitted):
         probability = self._probability(_cells(features))
         height, support = _heights(inverse, _weights(probability, valid), self.focal)
         spread = self.spreads[_support_class(support)] / self.unit
-        return (height - self.usual) / self.unit, self.known * (support > LEAST_SUPPORT).float() / spread.square()
+        return (height - self.usual) / self.unit, self.fitted * (support > LEAST_SUPPORT).float() / spread.square()
 
     def _probability(self, cells: Tensor) -> Tensor:
         """Of the floor in each cell; almost 0 before it was ever fitted."""

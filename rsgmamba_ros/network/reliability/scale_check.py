@@ -9,14 +9,15 @@ N clean images, B batch, H, W image.
 """
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import lgamma, log, pi
 
 import torch
-from torch import nn, Tensor
+from torch import Tensor
 
+from rsgmamba_ros.network.reliability.contract import Check, Observation, ReferenceImages
 from rsgmamba_ros.network.reliability.expected_level import ExpectedLevel
 from rsgmamba_ros.network.reliability.floor_height import FloorHeight
+from rsgmamba_ros.vocabulary.images import Modality
 
 STEP = log(1.2)         # of the logarithm of the distance: an error of a fifth
 STEP_DEVIATIONS = 2.0   # the step, where values are no distances: so many deviations of the mean
@@ -26,67 +27,43 @@ OTHER_HEIGHTS = log(2.5)  # of the logarithm: it is then anything from a factor 
 GREATEST_ODDS = 20.0    # beyond them there is no more to say
 
 
-@dataclass(frozen=True)
-class CleanScale:
-    """What the check is fitted to.
-
-    Attributes:
-        features: of RGB's last two stages, (N, H / 16, W / 16, C') and (N, H / 32, W / 32, C'').
-        images: auxiliary, (N, 1, H, W), normalised.
-        floor: share of the floor in each cell, (N, H / 16, W / 16); None where nobody has labelled it.
-        unit: change of the logarithm of the distance for a change of 1 of a normalised image; None for what is no
-            distance, or not in logarithms.
-    """
-
-    features: list[Tensor]
-    images: Tensor
-    floor: Tensor | None
-    unit: float | None
-
-
-class ScaleCheck(nn.Module):
-    """Logarithm of the odds that the scale is right.
+class ScaleCheck(Check):
+    """Whether the scale of the auxiliary image is right; RGB is the evidence.
 
     Args:
+        auxiliary: what is checked.
         dims: channels of RGB's last two stages.
     """
 
-    def __init__(self, dims: tuple[int, int]):
-        super().__init__()
+    def __init__(self, auxiliary: Modality, dims: tuple[int, ...]):
+        super().__init__({auxiliary: (Modality.RGB,)})
+        self.auxiliary = auxiliary
         self.level = ExpectedLevel(dims[1])
         self.floor = FloorHeight(sum(dims))
+        self.step: Tensor
         self.register_buffer('step', torch.ones(1))
 
-    @property
-    def is_fitted(self) -> bool:
-        """Whether it knows what is usual; until then every scale is as likely as not."""
-        return self.level.is_fitted
-
     def forget(self) -> None:
-        """Know no longer what is usual, as for images of another sensor."""
+        """See `Fitted`."""
+        super().forget()
         self.level.forget()
         self.floor.forget()
 
-    def fit(self, clean: CleanScale) -> None:
-        """Learn what is usual."""
-        self.level.fit(clean.features[-1].mean((1, 2)), clean.images)
-        if clean.unit is None:
+    def fit(self, reference: ReferenceImages) -> None:
+        """See `Check`."""
+        self.level.fit(reference.rgb_features[-1].mean((1, 2)), reference.auxiliary)
+        self.fitted.fill_(1)
+        unit = reference.log_distance_unit
+        if unit is None:
             self.floor.forget()
             self.step.copy_(STEP_DEVIATIONS * self.level.deviation)
             return
-        self.step.fill_(STEP / clean.unit)
-        self.floor.fit(clean.features, clean.images, clean.floor, clean.unit)
+        self.step.fill_(STEP / unit)
+        self.floor.fit(reference.rgb_features, reference.auxiliary, reference.floor, unit)
 
-    def forward(self, features: list[Tensor], images: Tensor) -> Tensor:
-        """Compare.
-
-        Args:
-            features: of RGB's last two stages, (B, H / 16, W / 16, C') and (B, H / 32, W / 32, C'').
-            images: auxiliary, (B, 3, H, W), normalised, channels equal.
-
-        Returns:
-            (B,): logarithm of how much likelier it is that the scale is right than that it is off by a step or more.
-        """
+    def odds(self, observation: Observation) -> Tensor:
+        """See `Check`: how much likelier it is that the scale is right than that it is off by a step or more."""
+        features, images = observation.features[Modality.RGB][-2:], observation.images[self.auxiliary]
         level, of_level = self.level(features[-1].mean((1, 2)), images)
         height, of_height = self.floor(features, images)
         together = (of_level * level + of_height * height) / (of_level + of_height).clamp_min(1e-6)

@@ -10,46 +10,40 @@ import torch
 from torch import nn, Tensor
 from torch.nn import functional as F
 
+from rsgmamba_ros.network.reliability.contract import Check, Observation, ReferenceImages
+from rsgmamba_ros.vocabulary.images import Modality
+from rsgmamba_ros.vocabulary.preprocessing import INVALID_VALUE, NORMALISED_RANGE
+
 #: Edges of the bins of |difference| between neighbours, of the normalised image.
 EDGES = (1e-4, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2, 0.4, 0.8)
-#: Normalised values below it stand for no measurement, see `pipeline.preprocessing.INVALID_VALUE`.
-LEAST_VALID = -2.5
+#: Normalised values below it stand for no measurement: half-way from the valid range to `INVALID_VALUE`.
+LEAST_VALID = (INVALID_VALUE - NORMALISED_RANGE / 2) / 2
 SMALLEST_SHARE = 1e-3  # shares of pixels below it count as equal
 RIDGE = 1e-2           # added to the variances of the clean images' logarithms
 QUANTILE = 0.95        # of clean images: its distance from their median is the unit
 
 
-class Typicality(nn.Module):
-    """How much farther from the clean images an image lies than they do themselves."""
+class Typicality(Check):
+    """How much farther from the clean images an auxiliary image lies than they do themselves.
+
+    RGB has too many kinds of clean images for it.
+    """
 
     features = 2 * (len(EDGES) + 1) + 1
 
-    def __init__(self):
-        super().__init__()
+    def __init__(self, auxiliary: Modality):
+        super().__init__({auxiliary: ()})
+        self.auxiliary = auxiliary
         self.register_buffer('centre', torch.zeros(self.features))
         self.register_buffer('whitening', torch.zeros(self.features, self.features))
         self.register_buffer('middle', torch.zeros(1))  # median distance of the clean images
         self.register_buffer('spread', torch.ones(1))   # from there to their `QUANTILE`
         self.weight = nn.Parameter(torch.full((1,), 0.54))  # its softplus is 1
 
-    @property
-    def is_fitted(self) -> bool:
-        """Whether it knows what is clean; until then every image is typical."""
-        return bool(self.whitening.any())
-
     @torch.no_grad()
-    def forget(self) -> None:
-        """Know no longer what is clean, as for images of another sensor."""
-        self.whitening.zero_()
-
-    @torch.no_grad()
-    def fit(self, images: Tensor) -> None:
-        """Learn what is clean.
-
-        Args:
-            images: clean ones, (N, 1 or 3, H, W), normalised; N well above the number of features, 23.
-        """
-        shares = torch.cat([difference_shares(part[:, :1]) for part in images.split(16)]).double()
+    def fit(self, reference: ReferenceImages) -> None:
+        """See `Check`; N must be well above the number of features, 23."""
+        shares = torch.cat([difference_shares(part[:, :1]) for part in reference.auxiliary.split(16)]).double()
         self.centre.copy_(shares.mean(0))
         ridge = RIDGE * torch.eye(self.features, dtype=torch.double, device=shares.device)
         inverse = torch.linalg.inv(torch.cov(shares.T) + ridge)
@@ -59,16 +53,28 @@ class Typicality(nn.Module):
         middle, far = distance.quantile(distance.new_tensor([0.5, QUANTILE])).tolist()
         self.middle.fill_(middle)
         self.spread.fill_(max(far - middle, 0.1))
+        self.fitted.fill_(1)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W), normalised, channels equal -> (B,): logarithm of the distance beyond the usual, 0 or more."""
+    def odds(self, observation: Observation) -> Tensor:
+        """See `Check`: 0 for a usual image, below 0 for an unusual one."""
+        return -self.excess(observation.images[self.auxiliary])
+
+    def learned(self, observation: Observation) -> Tensor:
+        """The learned term of the logit for gates and loss, (B,), 0 or less."""
+        return F.softplus(self.weight) * self.odds(observation)
+
+    def excess(self, images: Tensor) -> Tensor:
+        """Logarithm of the distance beyond the usual one, 0 or more.
+
+        Args:
+            images: auxiliary, (B, 3, H, W), normalised, channels equal.
+
+        Returns:
+            (B,).
+        """
         beyond = F.relu(self._distance(difference_shares(images[:, :1])) - self.middle) / self.spread
         # Mild noise lies tens of spreads away already: its logarithm leaves room for what is worse.
-        return beyond.log1p()
-
-    def learned(self, images: Tensor) -> Tensor:
-        """What the logit of the gates and of the training gets of it, (B,), 0 or less."""
-        return -F.softplus(self.weight) * self(images)
+        return self.fitted * beyond.log1p()
 
     def _distance(self, shares: Tensor) -> Tensor:
         return ((shares - self.centre) @ self.whitening.T).square().sum(-1).sqrt()

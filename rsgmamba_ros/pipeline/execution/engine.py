@@ -56,13 +56,13 @@ class Engine:
         self.dtype = choose_precision(precision, self.device)
         if self.device.type == 'cpu':
             keep_freed_memory()
-        self.modalities = (Modality.RGB, checkpoint.auxiliary)
+        self.modalities = checkpoint.network.axis
         self.calibration = checkpoint.calibration
         self.network = deepcopy(checkpoint.network).to(self.device).to_inference(self.dtype)
 
     @property
-    def cases(self) -> list[tuple[int, ...]]:
-        """What can be available of the modalities that the network uses, as indices of `modalities`; first all."""
+    def cases(self) -> list[tuple[Modality, ...]]:
+        """What can be available of what the network uses; first all of it."""
         seen = self.network.modalities
         return [case for count in range(len(seen), 0, -1) for case in combinations(seen, count)]
 
@@ -78,7 +78,7 @@ class Engine:
             See `Inference`.
         """
         with present(self.device):
-            output = self.network.segment_coarsely(images.to(self.device, non_blocking=True), available)
+            output = self.network.forward_coarse(images.to(self.device, non_blocking=True), available)
             logits = output.reliability_logits.float().cpu().numpy()
         reliability = calibrated_reliability(logits, available.numpy(), self.calibration, self.modalities)
         return Inference(output.logits, (images.shape[-2], images.shape[-1]), reliability)
@@ -87,7 +87,7 @@ class Engine:
         """Run each availability case once at the given padded size, so that the first image is not the slow one."""
         images = torch.zeros(1, len(self.modalities), 3, height, width)
         for case in self.cases:
-            self.run(images, torch.tensor([[index in case for index in range(len(self.modalities))]]))
+            self.run(images, torch.tensor([[modality in case for modality in self.modalities]]))
 
 
 def calibrated_reliability(logits: np.ndarray, available: np.ndarray,

@@ -137,9 +137,8 @@ class DevicePath(NetworkPath):
         """Make each availability case ready."""
         size = (self._preprocessing.height, self._preprocessing.width)
         for case in self._engine.cases:
-            modalities = [self._engine.modalities[index] for index in case]
             self.run({modality: np.ones((*size, 3), np.uint8) if modality is Modality.RGB else
-                      np.ones(size, np.float32) for modality in modalities})
+                      np.ones(size, np.float32) for modality in case})
 
     def arrays(self, values: Mapping[Modality, np.ndarray]) -> list[np.ndarray]:
         """What travels to the device, in the order in which `function` takes it.
@@ -167,7 +166,7 @@ class DevicePath(NetworkPath):
                 if modality in used:
                     device_input = self._inputs[modality]
                     images[0, index] = device_input(*(next(remaining) for _ in range(device_input.count)))
-            output = self._engine.network.segment_coarsely(images, available)
+            output = self._engine.network.forward_coarse(images, available)
             labels = torch.stack(decide(output.logits[0], size))
             labels = labels[:, :self._preprocessing.height, :self._preprocessing.width].contiguous()
             return labels, output.reliability_logits.float(), output.logits[0]

@@ -35,6 +35,7 @@ class Baseline:
     """One training: how it fuses, and whether sensors fail while it learns.
 
     Attributes:
+        fusion: key of `network.fusion.registry.FUSIONS`; empty for the preset's own.
         restores: whether it is scored with `SegmenterConfig.restore`.
         late_fusion: whether a network without reliability is scored with `network.fusion.late_fusion`, in which all
             readings then count alike: what it does without reliability.
@@ -59,8 +60,8 @@ class Baseline:
 
 #: What the gates add is told from what the augmentation adds by training each two-modality baseline twice.
 BASELINES = {
-    'rsgmb': Baseline('rsgmb', True),
-    'rsgmb_restoring': Baseline('rsgmb', True, restores=True, trained_as='rsgmb'),
+    'rsgmb': Baseline('', True),
+    'rsgmb_restoring': Baseline('', True, restores=True, trained_as='rsgmb'),
     'sum_as_published': Baseline('sum', False),
     'sum_with_failures': Baseline('sum', True),
     'sum_late_fusion': Baseline('sum', True, late_fusion=True, trained_as='sum_with_failures'),

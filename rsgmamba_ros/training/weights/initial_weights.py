@@ -76,7 +76,7 @@ def _shapes(tensors: dict[str, Tensor], prefix: str) -> dict[str, Size]:
 
 def is_gate(name: str) -> bool:
     """Whether a parameter is one that a `ReliableCrossScan` has and a cross scan does not."""
-    return name.startswith('fusion.') and name.split('.')[2] in ReliableCrossScan.gates
+    return name.startswith('fusion.') and name.split('.')[2] in ReliableCrossScan.gate_names
 
 
 def is_reliability_head(name: str) -> bool:

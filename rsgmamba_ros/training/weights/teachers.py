@@ -31,7 +31,7 @@ class Teachers:
         """Predictions of every teacher for its bundles of a batch; none for a teacher without any."""
         given = []
         for network in self.networks:
-            used = torch.tensor([m in network.modalities for m in range(batch.available.shape[1])],
+            used = torch.tensor([modality in network.modalities for modality in network.axis],
                                 device=batch.available.device)
             clean = (batch.targets.reliability >= 1) | ~used
             indices = torch.nonzero((batch.available == used).all(1) & clean.all(1)).flatten()

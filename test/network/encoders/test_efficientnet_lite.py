@@ -8,6 +8,7 @@ from rsgmamba_ros.network.encoders import efficientnet_lite as efficientnet
 from rsgmamba_ros.network.encoders.efficientnet_lite import Convolution, EfficientNetLiteEncoder, load_imagenet
 from rsgmamba_ros.network.presets import create_network
 from rsgmamba_ros.vocabulary.errors import BackendUnavailableError, ConfigError
+from rsgmamba_ros.vocabulary.images import Modality
 
 
 def test_stages_have_the_strides_and_dims_that_the_network_expects():
@@ -77,7 +78,7 @@ def test_private_norms_begin_as_those_of_imagenet():
     load_imagenet(encoder)
     images = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
-        torch.testing.assert_close(encoder(images), encoder(images, auxiliary=True), rtol=0, atol=0)
+        torch.testing.assert_close(encoder(images), encoder(images, Modality.DEPTH), rtol=0, atol=0)
 
 
 def test_weights_that_are_not_installed_are_named(monkeypatch):

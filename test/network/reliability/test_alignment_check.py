@@ -4,7 +4,7 @@ import torch
 
 from rsgmamba_ros.network.reliability.alignment_check import AlignmentCheck, SHIFTS, with_shifts
 from rsgmamba_ros.network.reliability.edge_alignment import EdgeAlignment
-from test.network.reliability.test_edge_alignment import boxes
+from test.network.reliability.scenes import boxes, DEPTH, observation, reference, RGB
 
 
 def pair(seed: int, shift: tuple[int, int] = (0, 0)) -> tuple[torch.Tensor, torch.Tensor]:
@@ -20,13 +20,13 @@ def check() -> AlignmentCheck:
         for rgb, auxiliary, is_aligned in with_shifts(*pair(seed), rng):
             edges.append(EdgeAlignment()(rgb, auxiliary))
             aligned.append(float(is_aligned))
-    module = AlignmentCheck()
-    module.fit(torch.cat(edges), torch.tensor(aligned))
+    module = AlignmentCheck(RGB, DEPTH)
+    module.fit(reference(edges=torch.cat(edges), aligned=torch.tensor(aligned)))
     return module
 
 
 def odds(check: AlignmentCheck, shift: tuple[int, int]) -> torch.Tensor:
-    return torch.cat([check(EdgeAlignment()(*pair(seed, shift))) for seed in range(100, 130)])
+    return torch.cat([check.odds(observation(edges=EdgeAlignment()(*pair(seed, shift)))) for seed in range(100, 130)])
 
 
 def test_aligned_pairs_are_told_from_moved_ones(check):
@@ -36,16 +36,16 @@ def test_aligned_pairs_are_told_from_moved_ones(check):
     assert (aligned[:, None] > moved[None]).float().mean() > 0.95
 
 
-def test_nothing_is_known_before_it_is_fitted_and_once_it_forgets(check):
-    other = AlignmentCheck()
+def test_the_odds_are_zero_before_fit_and_after_forget(check):
+    other = AlignmentCheck(RGB, DEPTH)
     other.load_state_dict(check.state_dict())
     other.forget()
-    for module in (other, AlignmentCheck()):
+    for module in (other, AlignmentCheck(RGB, DEPTH)):
         assert not module.is_fitted
         assert (odds(module, (3, -2)) == 0).all()
 
 
-def test_the_pairs_to_learn_from_are_cut_alike_and_the_first_is_aligned():
+def test_the_pairs_to_fit_to_are_cut_alike_and_the_first_is_aligned():
     rgb = torch.arange(96.0 * 128).view(1, 1, 96, 128).expand(-1, 3, -1, -1)
     pairs = list(with_shifts(rgb, rgb, np.random.default_rng(0)))
     assert [is_aligned for _, _, is_aligned in pairs] == [True, *[False] * SHIFTS]

@@ -3,17 +3,7 @@ import torch
 from torch.nn import functional as F
 
 from rsgmamba_ros.network.reliability.edge_alignment import EdgeAlignment, RADIUS, SIDE
-
-
-def boxes(seed: int = 0) -> torch.Tensor:
-    """(1, 1, 96, 128): flat boxes of several brightnesses on a flat ground."""
-    generator = torch.Generator().manual_seed(seed)
-    image = torch.zeros(96, 128)
-    for _ in range(12):
-        top, left, height, width = (int(torch.randint(8, limit, (), generator=generator))
-                                    for limit in (70, 100, 24, 24))
-        image[top:top + height, left:left + width] = torch.rand((), generator=generator) * 2 - 1
-    return image[None, None]
+from test.network.reliability.scenes import boxes
 
 
 def pair(shift: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -41,7 +31,7 @@ def test_images_without_edges_give_finite_evidence():
         assert EdgeAlignment()(rgb, auxiliary).isfinite().all()
 
 
-def test_gradients_are_finite_and_a_batch_is_judged_one_by_one():
+def test_gradients_are_finite_and_batch_items_do_not_influence_each_other():
     pairs = [pair((0, 0)), pair((4, 0))]
     rgb, auxiliary = (torch.cat(images) for images in zip(*pairs))
     rgb.requires_grad_()

@@ -1,33 +1,10 @@
-"""Rooms with a floor below a camera that is tilted at random, and a wall ahead."""
 from math import log
 
 import pytest
 import torch
 
 from rsgmamba_ros.network.reliability.floor_height import floor_share, FloorHeight
-
-HEIGHT, WIDTH, FOCAL = 96, 128, 0.8
-UNIT = 0.7
-
-
-def rooms(count: int, seed: int, *, camera: float = 1.4) -> tuple[list[torch.Tensor], torch.Tensor, torch.Tensor]:
-    """Features that know the floor but for some noise, normalised depth, and the share of the floor in each cell."""
-    generator = torch.Generator().manual_seed(seed)
-    pitch = 0.25 + 0.15 * torch.rand(count, generator=generator)
-    height = camera * (1 + 0.03 * torch.randn(count, generator=generator))
-    wall = 3 + 3 * torch.rand(count, generator=generator)
-    down = ((torch.arange(HEIGHT) + 0.5 - HEIGHT / 2) / (FOCAL * WIDTH)).view(1, -1, 1)
-    pitch, height, wall = (value.view(-1, 1, 1) for value in (pitch, height, wall))
-    below = pitch.sin() + down * pitch.cos()  # of the ray's direction, per unit of depth
-    to_floor = torch.where(below > 0.02, height / below.clamp_min(0.02), torch.inf)
-    to_wall = wall / (pitch.cos() - down * pitch.sin())
-    depth = torch.minimum(to_floor, to_wall).expand(-1, HEIGHT, WIDTH)
-    floor = (to_floor < to_wall).float().expand(-1, HEIGHT, WIDTH)
-    share = torch.stack([floor_share(one, 1, (HEIGHT, WIDTH)) for one in floor])
-    fine = torch.stack((share, torch.rand(share.shape, generator=generator)), dim=-1)
-    fine = fine + 0.05 * torch.randn(fine.shape, generator=generator)
-    coarse = torch.rand(count, HEIGHT // 32, WIDTH // 32, 1, generator=generator)
-    return [fine, coarse], (depth.log() / UNIT - 1)[:, None].contiguous(), share
+from test.network.reliability.scenes import rooms, UNIT
 
 
 @pytest.fixture(scope='module')
@@ -43,7 +20,7 @@ def test_a_clean_room_has_the_usual_height_whatever_the_tilt(fitted):
     difference, information = fitted(features, images)
     assert (information > 0).all()
     assert (UNIT * difference).abs().mean() < 0.04
-    # It knows how closely it knows.
+    # The stated variance is about right.
     assert 0.3 < float((difference.square() * information).mean()) < 2
 
 
@@ -63,7 +40,7 @@ def test_things_on_the_floor_do_not_move_it(fitted):
     assert (UNIT * difference).abs().median() < 0.06
 
 
-def test_without_a_floor_in_sight_nothing_is_known(fitted):
+def test_without_a_floor_in_sight_there_is_no_information(fitted):
     features, images, _ = rooms(5, 1)
     features[0][..., 0] = 0
     assert (fitted(features, images)[1] == 0).all()
@@ -91,7 +68,7 @@ def test_without_labels_the_height_is_fitted_anew_and_the_looks_of_the_floor_sta
     assert (UNIT * fitted(features, images)[0]).mean() < -0.8
 
 
-def test_who_never_saw_a_labelled_floor_learns_nothing_without_labels():
+def test_without_any_labelled_floor_nothing_is_fitted():
     module = FloorHeight(3)
     features, images, _ = rooms(60, 3)
     module.fit(features, images, None, UNIT)

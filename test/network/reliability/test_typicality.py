@@ -4,6 +4,7 @@ import torch
 
 from rsgmamba_ros.data.corruptions import corrupt
 from rsgmamba_ros.network.reliability.typicality import difference_shares, LEAST_VALID, Typicality
+from test.network.reliability.scenes import DEPTH, observation, reference
 
 
 def metres(seed: int) -> np.ndarray:
@@ -22,31 +23,38 @@ def normalised(*images: np.ndarray) -> torch.Tensor:
 
 @pytest.fixture(scope='module')
 def typicality() -> Typicality:
-    typicality = Typicality()
-    typicality.fit(normalised(*(metres(seed) for seed in range(60))))
+    typicality = Typicality(DEPTH)
+    typicality.fit(reference(auxiliary=normalised(*(metres(seed) for seed in range(60)))))
     return typicality.requires_grad_(False)
 
 
-def spoilt(family: str) -> torch.Tensor:
+def corrupted(family: str) -> torch.Tensor:
     return normalised(*(corrupt(metres(seed), family, 3, rng=np.random.default_rng(seed))[0]
                         for seed in range(60, 80)))
 
 
 def test_clean_images_are_typical(typicality):
-    beyond = typicality(normalised(*(metres(seed) for seed in range(60, 80))))
+    beyond = typicality.excess(normalised(*(metres(seed) for seed in range(60, 80))))
     assert (beyond == 0).float().mean() > 0.25
     assert beyond.max() < 1.5
 
 
 @pytest.mark.parametrize('family', ['quantisation', 'axial_noise', 'holes'])
-def test_what_is_smoother_is_as_strange_as_what_is_rougher(typicality, family):
-    assert typicality(spoilt(family)).min() > 1.5
-    assert torch.allclose(typicality.learned(spoilt(family)), -typicality(spoilt(family)), atol=0.01)
+def test_images_that_are_smoother_or_rougher_than_clean_ones_are_unusual(typicality, family):
+    given = observation(images={DEPTH: corrupted(family)})
+    assert typicality.excess(corrupted(family)).min() > 1.5
+    assert torch.equal(typicality.odds(given), -typicality.excess(corrupted(family)))
+    torch.testing.assert_close(typicality.learned(given), typicality.odds(given), atol=0.01, rtol=0.01)
 
 
-def test_until_it_is_fitted_every_image_is_typical():
-    assert not Typicality().is_fitted
-    assert (Typicality()(spoilt('axial_noise')) == 0).all()
+def test_the_odds_are_zero_before_fit_and_after_forget(typicality):
+    other = Typicality(DEPTH)
+    other.load_state_dict(typicality.state_dict())
+    assert other.is_fitted
+    other.forget()
+    for module in (other, Typicality(DEPTH)):
+        assert not module.is_fitted
+        assert (module.odds(observation(images={DEPTH: corrupted('axial_noise')})) == 0).all()
 
 
 def test_shares_are_those_of_the_pixels_with_a_measurement():

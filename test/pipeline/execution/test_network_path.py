@@ -1,5 +1,4 @@
 """The device's path against the host's: on the CPU, on no device at all, and on CUDA where there is one."""
-from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -28,11 +27,11 @@ NOT_RECORDABLE = ('_local_scalar_dense', 'item', 'nonzero', 'masked_select', 'un
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason='needs CUDA')
 
 
-def checkpoint(size, *, fusion='rsgmb', auxiliary=DEPTH) -> Checkpoint:
+def checkpoint(size, *, fusion='rsgmb_lcgm', auxiliary=DEPTH) -> Checkpoint:
     torch.manual_seed(0)
     network = create_network('nano', classes=3, dims=(8, 8, 16, 16), depths=(1, 1, 1, 1), decoder_width=8,
-                             fusion=fusion).eval()
-    return Checkpoint(network, LabelSpace(('a', 'b', 'c')), auxiliary, asdict(PreprocessingConfig(*size)),
+                             auxiliary=auxiliary, fusion=fusion).eval()
+    return Checkpoint(network, LabelSpace(('a', 'b', 'c')), PreprocessingConfig(*size),
                       {'rgb': {'x': [-8, 8], 'y': [0.2, 1.0]}})
 
 

@@ -1,4 +1,3 @@
-from dataclasses import asdict
 import json
 import os
 import signal
@@ -14,7 +13,6 @@ from rsgmamba_ros.data.bags.reader import BagReader
 from rsgmamba_ros.data.synthetic import SYNTHETIC_LABELS
 from rsgmamba_ros.network.checkpoint import Checkpoint, save_checkpoint
 from rsgmamba_ros.network.presets import create_network
-from rsgmamba_ros.vocabulary.images import Modality
 from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig
 
 rclpy = pytest.importorskip('rclpy', reason='ROS is not here')
@@ -33,8 +31,7 @@ def checkpoint(tmp_path_factory):
     path = tmp_path_factory.mktemp('checkpoint') / 'random.safetensors'
     save_checkpoint(path, Checkpoint(
         network=create_network('nano', classes=len(SYNTHETIC_LABELS)), labels=SYNTHETIC_LABELS,
-        auxiliary=Modality.DEPTH, preprocessing=asdict(PreprocessingConfig(height=64, width=96)), calibration={},
-        info={}))
+        preprocessing=PreprocessingConfig(height=64, width=96)))
     return path
 
 

@@ -19,6 +19,7 @@ from rsgmamba_ros.replay.observers.bundle_log import read_bundles
 from rsgmamba_ros.replay.session import ReplayOptions, ReplaySession
 from rsgmamba_ros.ros.qos import deep_results
 from rsgmamba_ros.vocabulary.images import Modality
+from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig
 
 COUNT, RATE_HZ = 30, 10
 
@@ -36,8 +37,7 @@ def checkpoint(tmp_path_factory):
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp('checkpoint') / 'nano.safetensors'
     network = create_network('nano', classes=len(SYNTHETIC_LABELS)).eval()
-    save_checkpoint(path, Checkpoint(network, SYNTHETIC_LABELS, Modality.DEPTH,
-                                     preprocessing={'height': 64, 'width': 64}))
+    save_checkpoint(path, Checkpoint(network, SYNTHETIC_LABELS, PreprocessingConfig(64, 64)))
     return path
 
 

@@ -8,7 +8,6 @@ from rsgmamba_ros.network.encoders.efficientnet_lite import EfficientNetLiteEnco
 from rsgmamba_ros.network.presets import create_network
 from rsgmamba_ros.training.weights.initial_weights import freeze, IMAGENET, load_encoder, load_start
 from rsgmamba_ros.vocabulary.errors import CheckpointError, ConfigError
-from rsgmamba_ros.vocabulary.images import Modality
 from rsgmamba_ros.vocabulary.labels import LabelSpace
 
 
@@ -44,7 +43,7 @@ def test_a_training_goes_on_from_a_checkpoint_whose_classes_may_differ(tmp_path,
     shape = {'dims': (8, 8, 8, 8), 'depths': (1, 1, 1, 1), 'decoder_width': 8}
     before = create_network('nano', classes=2, **shape)
     path = tmp_path / 'before.safetensors'
-    save_checkpoint(path, Checkpoint(before, LabelSpace(('wall', 'box')), Modality.DEPTH), dtype=torch.float32)
+    save_checkpoint(path, Checkpoint(before, LabelSpace(('wall', 'box'))), dtype=torch.float32)
     network = create_network('nano', classes=len(names), **shape)
     own = network.decoder.classifier.weight.clone()
     load_start(network, LabelSpace(names), path)
@@ -61,7 +60,7 @@ def test_a_reliability_head_of_another_kind_begins_anew(tmp_path):
     shape = {'dims': (8, 8, 8, 8), 'depths': (1, 1, 1, 1), 'decoder_width': 8}
     labels, path = LabelSpace(('wall', 'box')), tmp_path / 'before.safetensors'
     before = create_network('nano', classes=2, **shape)
-    save_checkpoint(path, Checkpoint(before, labels, Modality.DEPTH), dtype=torch.float32)
+    save_checkpoint(path, Checkpoint(before, labels), dtype=torch.float32)
     network = create_network('nano', classes=2, typicality=True, **shape)
     own = network.reliability_head.output[0].weight.clone()
     load_start(network, labels, path)
@@ -74,8 +73,7 @@ def test_private_norms_begin_as_the_common_ones_of_a_checkpoint(tmp_path):
     common, private = create_network('lite', classes=2, private_norms=False), create_network('lite', classes=2)
     common.encoder.stem.scale.data.uniform_(1, 2)
     path = tmp_path / 'common.safetensors'
-    save_checkpoint(path, Checkpoint(network=common, labels=labels, auxiliary=Modality.DEPTH, preprocessing={},
-                                     calibration={}, info={}), dtype=torch.float32)
+    save_checkpoint(path, Checkpoint(common, labels), dtype=torch.float32)
     load_start(private, labels, path)
     assert torch.equal(private.encoder.stem.scale, common.encoder.stem.scale)
     assert torch.equal(private.encoder.stem.auxiliary_scale, common.encoder.stem.scale)
@@ -84,7 +82,7 @@ def test_private_norms_begin_as_the_common_ones_of_a_checkpoint(tmp_path):
 def test_a_reliable_cross_scan_goes_on_from_a_cross_scan(tmp_path):
     path, labels = tmp_path / 'cross_scan.safetensors', LabelSpace(('wall', 'box'))
     before = create_network('lite', classes=2, fusion='cross_scan')
-    save_checkpoint(path, Checkpoint(before, labels, Modality.DEPTH), dtype=torch.float32)
+    save_checkpoint(path, Checkpoint(before, labels), dtype=torch.float32)
     network = create_network('lite', classes=2)
     own = {name: value.clone() for name, value in network.state_dict().items()}
     load_start(network, labels, path)

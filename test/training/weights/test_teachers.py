@@ -101,8 +101,7 @@ def test_a_teacher_that_is_not_there_is_missed_at_once(rooms, tmp_path):
 def test_a_teacher_of_other_classes_is_refused(tmp_path):
     path = tmp_path / 'checkpoint.safetensors'
     labels = LabelSpace(('wall', 'chair', 'floor'))
-    save_checkpoint(path, Checkpoint(teacher('rgb_only'), labels, Modality.DEPTH, preprocessing={}, calibration={},
-                                     info={}), dtype=torch.float32)
+    save_checkpoint(path, Checkpoint(teacher('rgb_only'), labels), dtype=torch.float32)
     with pytest.raises(CheckpointError, match='has the classes wall, chair, floor'):
         load_teachers([path], LabelSpace(('wall', 'chair', 'road')), CPU)
 

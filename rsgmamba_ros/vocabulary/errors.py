@@ -30,3 +30,7 @@ class BagError(RSGMambaError, ValueError):
 
 class DatasetError(RSGMambaError, ValueError):
     """A dataset folder is not in a supported layout, or is incomplete."""
+
+
+class ProfileError(RSGMambaError, ValueError):
+    """A sensor profile is damaged, of other cameras, or made of images that are not those of a healthy sensor."""

@@ -1,0 +1,123 @@
+"""A sensor profile: what the healthy images of one pair of cameras look like. Statistics, no images; a few kilobytes.
+
+It is measured on a small set of clean reference images and tells a reliability head what is normal for this sensor. The
+file is YAML: facts that people can read, and the statistics as numbers of half precision in base64.
+
+F figures: the entries of the evidence, in the order of `network.reliability.evidence`.
+"""
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+import binascii
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from rsgmamba_ros.vocabulary.errors import ProfileError
+from rsgmamba_ros.vocabulary.images import AUXILIARY_MODALITIES, Modality
+
+VERSION = 1
+#: Files are a few kilobytes; a larger one is no profile.
+LARGEST_FILE_BYTES = 1_000_000
+#: Fewer reference images tell too little of how much images of one sensor differ.
+FEWEST_IMAGES = 5
+#: More than any reference has; a larger number is damage, and would overflow the arithmetic of an estimator.
+MOST_IMAGES = 1_000_000
+
+#: What a file must hold, checked before anything is done with it: nested YAML aliases grow without limit when printed.
+_KINDS = {'auxiliary': str, 'images': int, 'source': str, 'mean': str, 'deviation': str}
+
+
+@dataclass(frozen=True, eq=False)
+class SensorProfile:
+    """Statistics of the evidence of reference images.
+
+    Attributes:
+        auxiliary: modality of the camera beside RGB.
+        images: how many reference image pairs there were.
+        mean: of every figure, (F,) float32.
+        deviation: standard deviation of every figure over the images, (F,) float32, 0 or more.
+        source: what the images were taken from, for people.
+    """
+
+    auxiliary: Modality
+    images: int
+    mean: np.ndarray
+    deviation: np.ndarray
+    source: str = ''
+
+    def __post_init__(self) -> None:
+        if self.auxiliary not in AUXILIARY_MODALITIES:
+            raise ProfileError(f'auxiliary is {self.auxiliary}; a profile is of a depth or a thermal camera beside RGB')
+        if self.images < FEWEST_IMAGES:
+            raise ProfileError(f'{self.images} reference images are too few; give at least {FEWEST_IMAGES}, better 20')
+        if self.images > MOST_IMAGES:
+            raise ProfileError(f'a profile of more than {MOST_IMAGES} reference images is damaged')
+        if self.mean.ndim != 1 or self.mean.shape != self.deviation.shape:
+            raise ProfileError(f'mean has shape {self.mean.shape} and deviation {self.deviation.shape}; expected two '
+                               'vectors of the same length')
+        if not (np.isfinite(self.mean).all() and np.isfinite(self.deviation).all() and (self.deviation >= 0).all()):
+            raise ProfileError('mean and deviation must be finite, and no deviation negative')
+
+
+def save_profile(path: str | Path, profile: SensorProfile) -> None:
+    """Write a profile; an older file is replaced only when the new one is whole.
+
+    Raises:
+        ProfileError: the file cannot be written, or a figure is beyond the range of half precision.
+    """
+    path = Path(path)
+    largest = max((float(np.abs(values).max()) for values in (profile.mean, profile.deviation) if values.size), default=0)
+    if largest > np.finfo(np.float16).max:
+        raise ProfileError(f'the sensor profile has a figure of {largest:g}, more than half precision holds')
+    content = {'version': VERSION, 'auxiliary': profile.auxiliary.value, 'images': profile.images,
+               'source': profile.source, 'mean': _encoded(profile.mean), 'deviation': _encoded(profile.deviation)}
+    unfinished = path.with_name(path.name + '.unfinished')
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.write_text('# Sensor profile of rsgmamba_ros; made by `rsgmamba profile`.\n'
+                              + yaml.safe_dump(content, sort_keys=False, width=120), encoding='utf-8')
+        unfinished.replace(path)
+    except OSError as error:
+        raise ProfileError(f'cannot write the sensor profile {path}: {error.strerror}') from error
+
+
+def load_profile(path: str | Path) -> SensorProfile:
+    """Read a profile.
+
+    Raises:
+        ProfileError: the file is missing, too large, no YAML or no profile; the message says which.
+    """
+    path = Path(path)
+    try:
+        if path.stat().st_size > LARGEST_FILE_BYTES:
+            raise ProfileError(f'{path} has {path.stat().st_size} bytes; a sensor profile has a few thousand')
+        content: Any = yaml.safe_load(path.read_text(encoding='utf-8'))
+    except OSError as error:
+        raise ProfileError(f'cannot read the sensor profile {path}: {error.strerror}. Make one with '
+                           '`rsgmamba profile BAG_OR_FOLDER -o FILE`') from error
+    except (UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        raise ProfileError(f'{path} is no sensor profile: it is no YAML text') from error
+    if not isinstance(content, dict) or content.get('version') != VERSION:
+        raise ProfileError(f'{path} is no sensor profile of version {VERSION}; make one with `rsgmamba profile`')
+    wrong = [key for key, kind in _KINDS.items() if type(content.get(key)) is not kind]
+    if wrong:
+        raise ProfileError(f'{path} is a damaged sensor profile ({", ".join(wrong)}); make it again')
+    try:
+        return SensorProfile(Modality(content['auxiliary']), content['images'], _decoded(content['mean']),
+                             _decoded(content['deviation']), content['source'])
+    except ProfileError as error:
+        raise ProfileError(f'{path}: {error}') from error
+    except (ValueError, binascii.Error) as error:
+        raise ProfileError(f'{path} is a damaged sensor profile ({error}); make it again') from error
+
+
+def _encoded(values: np.ndarray) -> str:
+    return b64encode(values.astype('<f2').tobytes()).decode('ascii')
+
+
+def _decoded(text: str) -> np.ndarray:
+    return np.frombuffer(b64decode(text, validate=True), '<f2').astype(np.float32)

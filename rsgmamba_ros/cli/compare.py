@@ -57,5 +57,8 @@ def _agreement(first: Path, second: Path) -> Agreement | None:
 
 
 def _row(item: Difference) -> tuple[str, str, str, str]:
-    return (item.name, *('-' if value is None else f'{value:g}' for value in (item.first, item.second)),
-            '-' if item.change is None else f'{item.change:+g}')
+    return item.name, _text(item.first), _text(item.second), '-' if item.change is None else f'{item.change:+g}'
+
+
+def _text(value: float | None) -> str:
+    return '-' if value is None else f'{value:g}'

@@ -8,7 +8,7 @@ import math
 from rsgmamba_ros.evaluation.fault_injection import Fault
 from rsgmamba_ros.vocabulary.images import Modality
 
-#: Kinds that leave what the camera shows as it was.
+#: Kinds that do not change the content of an image.
 _HARMLESS = ('delay', 'clock')
 
 
@@ -31,13 +31,13 @@ class Phase:
         return tuple(fault.modality for fault in self.faults if fault.kind == 'missing')
 
     @property
-    def spoilt(self) -> tuple[Modality, ...]:
-        """Cameras whose images cannot be trusted, or do not come."""
+    def failing(self) -> tuple[Modality, ...]:
+        """Cameras whose images are corrupted or missing."""
         return tuple(fault.modality for fault in self.faults if fault.kind not in _HARMLESS)
 
 
-#: Name, and `modality kind value` of each fault; `x` is depth or thermal. After a camera was spoilt it is well for at
-#: least a phase, so that its recovery can be seen.
+#: Name, and `modality kind value` of each fault; `x` is depth or thermal. After a failure a camera works for at least
+#: one phase, so that its recovery can be seen.
 _SCRIPT: tuple[tuple[str, tuple[str, ...]], ...] = (
     ('nominal', ()),
     ('{x} missing', ('x missing',)),

@@ -1,4 +1,4 @@
-"""A demo in one picture: what the cameras showed, what the node made of it, and how far it trusted whom."""
+"""A demo in one picture: what the cameras showed, the label maps, and the reliability of each camera."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -43,17 +43,17 @@ def draw(path: Path, recording: Recording, phases: Sequence[Phase], *, auxiliary
     figure.savefig(path)
 
 
-def _draw_strip(figure: Figure, place: SubplotSpec, recording: Recording, phases: Sequence[Phase],
+def _draw_strip(figure: Figure, area: SubplotSpec, recording: Recording, phases: Sequence[Phase],
                 auxiliary: Modality, labels: LabelSpace) -> None:
     """Images, labels and truth, a column a phase; the columns stand above the phases of the timeline."""
     rows = {'RGB': Modality.RGB, str(auxiliary): auxiliary, 'labels': None, 'truth': None}
-    strip = place.subgridspec(len(rows), len(phases), wspace=0.03, hspace=0.04)
+    strip = area.subgridspec(len(rows), len(phases), wspace=0.03, hspace=0.04)
     for column, (phase, panel) in enumerate(zip(phases, recording.panels)):
         for row, (name, modality) in enumerate(rows.items()):
             axes = figure.add_subplot(strip[row, column])
             axes.imshow(_tile(panel, name, modality, labels), aspect='auto')
             axes.set(xticks=[], yticks=[])
-            _mark(axes, modality in phase.spoilt)
+            _mark(axes, modality in phase.failing)
             if row == 0:
                 axes.set_title('\n'.join(textwrap.wrap(phase.name, 12)), fontsize=11, linespacing=1.0, pad=4,
                                color=_ALARM if phase.faults else 'black')
@@ -61,27 +61,30 @@ def _draw_strip(figure: Figure, place: SubplotSpec, recording: Recording, phases
                 axes.set_ylabel(name, fontsize=11)
 
 
-def _mark(axes: Axes, is_spoilt: bool) -> None:
+def _mark(axes: Axes, is_failing: bool) -> None:
     for spine in axes.spines.values():
-        spine.set(color=_ALARM if is_spoilt else '#bbbbbb', linewidth=2.2 if is_spoilt else 0.6)
+        spine.set(color=_ALARM if is_failing else '#bbbbbb', linewidth=2.2 if is_failing else 0.6)
 
 
 def _tile(panel: Panel | None, row: str, modality: Modality | None, labels: LabelSpace) -> np.ndarray:
     """One picture of the strip, (240, 320, 3) uint8."""
-    if panel is None or (row == 'truth' and panel.truth is None):
-        return _notice('no result')
-    if modality is not None and panel.images[modality] is None:
-        return _notice('no image')
-    if row == 'truth':
-        image = labels.colourise(panel.truth)
-    elif row == 'labels':
-        leading = panel.images[panel.leader]
-        image = labels.colourise(panel.label_map)
-        image = image if leading is None else overlay(leading, panel.label_map, labels, alpha=0.65)
-    else:
-        image = panel.images[modality]
-        image = image if modality is Modality.RGB else _false_colour(image, modality)
+    image = None if panel is None else _image(panel, row, modality, labels)
+    if image is None:
+        return _notice('no result' if panel is None or modality is None else 'no image')
     return cv2.resize(image, _TILE[::-1], interpolation=cv2.INTER_AREA)
+
+
+def _image(panel: Panel, row: str, modality: Modality | None, labels: LabelSpace) -> np.ndarray | None:
+    """What a row of the strip shows, (H, W, 3) uint8; None if the panel does not have it."""
+    if modality is not None:
+        pixels = panel.images[modality]
+        return pixels if pixels is None or modality is Modality.RGB else _false_colour(pixels, modality)
+    if row == 'truth':
+        return None if panel.truth is None else labels.colourise(panel.truth)
+    leading = panel.images[panel.leader]
+    if leading is None:
+        return labels.colourise(panel.label_map)
+    return overlay(leading, panel.label_map, labels, alpha=0.65)
 
 
 def _notice(text: str) -> np.ndarray:

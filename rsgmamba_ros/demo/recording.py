@@ -5,14 +5,16 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
 from rsgmamba_ros.data.bags.reader import BagReader, RecordedImage, RecordedLabelMap
 from rsgmamba_ros.data.messages.definitions import typestore
 from rsgmamba_ros.data.messages.images import ImageContent, LABELS
+from rsgmamba_ros.data.messages.reliability import read_reliability_message, ReliabilityMessage
 from rsgmamba_ros.demo.phases import Phase, phase_at
-from rsgmamba_ros.evaluation.metrics import ConfusionMatrix
+from rsgmamba_ros.evaluation.metrics import ConfusionMatrix, count_unlabelled_as_wrong
 from rsgmamba_ros.vocabulary.errors import ImageError
 from rsgmamba_ros.vocabulary.images import Modality
 from rsgmamba_ros.vocabulary.labels import LabelSpace
@@ -93,10 +95,10 @@ def _reliabilities(reader: BagReader, topic: str) -> dict[int, dict[Modality, fl
     """Published reliabilities by stamp in nanoseconds."""
     found = {}
     for _, message_type, _, raw in reader.serialised({topic}):
-        message = typestore().deserialize_cdr(raw, message_type)
-        stamp = message.header.stamp
-        found[stamp.sec * 1_000_000_000 + stamp.nanosec] = {
-            Modality(entry.modality): float(entry.reliability) for entry in message.modalities}
+        message = cast('ReliabilityMessage', typestore().deserialize_cdr(raw, message_type))
+        segmentation = read_reliability_message(message)
+        found[segmentation.stamp_ns] = {
+            modality: state.reliability for modality, state in segmentation.reliability.items()}
     return found
 
 
@@ -112,7 +114,8 @@ class _ImagePass:
                  truth: Mapping[int, np.ndarray], reliabilities: Mapping[int, Mapping[Modality, float]]):
         self._phases, self._start_ns, self._auxiliary, self._labels = phases, start_ns, auxiliary, labels
         self._truth, self._reliabilities = truth, reliabilities
-        self._latest = {modality: deque(maxlen=self._KEPT) for modality in (Modality.RGB, auxiliary)}
+        self._latest: dict[Modality, deque[RecordedImage]] = {
+            modality: deque(maxlen=self._KEPT) for modality in (Modality.RGB, auxiliary)}
         self.recording = Recording([], [[] for _ in phases], [None for _ in phases])
 
     def take(self, image: RecordedImage | RecordedLabelMap) -> None:
@@ -134,8 +137,7 @@ class _ImagePass:
         confusion = ConfusionMatrix(len(self._labels), ignore_index=self._labels.ignore_index)
         truth = self._truth.get(image.stamp_ns)
         if truth is not None:
-            # Pixels that the node left unlabelled count as wrong, not as absent.
-            confusion.add(truth, np.where(label_map < len(self._labels), label_map, 0))
+            confusion.add(truth, count_unlabelled_as_wrong(label_map, truth, len(self._labels)))
         latency_s = (image.received_ns - image.stamp_ns) * 1e-9
         self.recording.results.append(
             Result(time_s, latency_s, confusion, self._reliabilities.get(image.stamp_ns, {})))

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from rsgmamba_ros.vocabulary.images import Modality
 
 SCHEMA_VERSION = 1
 
-#: A spoilt camera's reliability is to fall below this share of its nominal one, and a healed one's to rise above it.
+#: The reliability of a failing camera should fall below this share of its nominal one, and rise above it afterwards.
 _HALF = 0.5
 
 
@@ -28,8 +27,8 @@ class PhaseSummary:
         miou: over all of the phase's pixels, 0..1.
         reliability: mean by modality.
         latency_ms: p50 and p95 of label map received minus image stamped.
-        fell_within: bundles until a spoilt modality's reliability was below half of its nominal one.
-        recovered_within: bundles until that of a modality spoilt in the phase before was above it again.
+        fell_within: bundles until the reliability of a failing modality was below half of its nominal one.
+        recovered_within: bundles until the reliability of a modality that failed before was above it again.
     """
 
     name: str
@@ -48,24 +47,23 @@ class PhaseSummary:
 def summarise(recording: Recording, phases: Sequence[Phase], *, auxiliary: Modality) -> list[PhaseSummary]:
     """Figures of every phase."""
     modalities = (Modality.RGB, auxiliary)
-    by_phase: list[list[Result]] = [[] for _ in phases]
-    for result in recording.results:
-        by_phase[phase_at(phases, result.time_s)].append(result)
+    by_phase = [[result for result in recording.results if phase_at(phases, result.time_s) == index]
+                for index in range(len(phases))]
     nominal = {modality: _median(by_phase[0], modality) for modality in modalities}
     summaries = []
     for index, (phase, results) in enumerate(zip(phases, by_phase)):
-        healed = [m for m in (phases[index - 1].spoilt if index else ()) if m not in phase.spoilt]
+        recovering = [m for m in (phases[index - 1].failing if index else ()) if m not in phase.failing]
         summaries.append(PhaseSummary(
             name=phase.name, start_s=phase.start_s, end_s=phase.end_s, faults=[str(fault) for fault in phase.faults],
             expected=len(set(recording.leading_s[index])), published=_published(results, recording.leading_s[index]),
             miou=_miou(results), reliability={str(m): _mean(results, m) for m in modalities},
             latency_ms=_latency(results),
-            fell_within={str(m): _count_until(results, m, nominal[m], below=True) for m in phase.spoilt},
-            recovered_within={str(m): _count_until(results, m, nominal[m], below=False) for m in healed}))
+            fell_within={str(m): _count_until(results, m, nominal[m], below=True) for m in phase.failing},
+            recovered_within={str(m): _count_until(results, m, nominal[m], below=False) for m in recovering}))
     return summaries
 
 
-def as_json(summaries: Sequence[PhaseSummary], facts: Mapping[str, Any]) -> dict[str, Any]:
+def as_json(summaries: Sequence[PhaseSummary], facts: Mapping[str, object]) -> dict[str, object]:
     """What summary.json holds.
 
     Args:

@@ -86,6 +86,21 @@ class ConfidenceCounts:
                                           weights=np.r_[wrong, right])
 
 
+def count_unlabelled_as_wrong(predicted: np.ndarray, label_map: np.ndarray, classes: int) -> np.ndarray:
+    """Give every pixel that was left unlabelled a class that is wrong, so that it lowers the score.
+
+    Args:
+        predicted: (...) integers; K or more where the pixel was left unlabelled.
+        label_map: true classes, (...) integers; the ignore index is allowed.
+        classes: K.
+
+    Returns:
+        Predictions below K, (...) int64.
+    """
+    wrong = (label_map.astype(np.int64) + 1) % classes
+    return np.where(predicted < classes, predicted.astype(np.int64), wrong)
+
+
 def auroc(positive: np.ndarray, negative: np.ndarray) -> float:
     """Probability that a positive's score is above a negative's, ties counting half; NaN if either is empty."""
     positive, negative = np.ravel(positive), np.ravel(negative)

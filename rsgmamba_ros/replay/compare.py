@@ -1,4 +1,4 @@
-"""Two summaries of replays -> their differences, and whether the second one is good enough."""
+"""Two summaries of replays -> their differences, and the requirements that the second one does not meet."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 import operator
 import re
-from typing import Any
 
+from rsgmamba_ros.replay.observers.bundle_log import BundleRecord
+from rsgmamba_ros.replay.report.schema import CheckpointSummary, Summary
 from rsgmamba_ros.vocabulary.errors import ConfigError
 
 #: Parts of a summary that say where it was made, not how good it is.
@@ -15,7 +16,8 @@ _PROVENANCE = ('schema', 'schema_version', 'created', 'command', 'software', 'ma
                'bag', 'checkpoint', 'faults', 'seed')
 
 _OPERATORS = {'>=': operator.ge, '<=': operator.le, '==': operator.eq, '>': operator.gt, '<': operator.lt}
-_FORM = re.compile(r'\s*(?P<name>[\w. -]+?)\s*(?P<operator>>=|<=|==|>|<)\s*(?P<limit>[-+\d.e]+)\s*')
+_NUMBER = r'[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?'
+_FORM = re.compile(rf'\s*(?P<name>[\w. -]+?)\s*(?P<operator>>=|<=|==|>|<)\s*(?P<limit>{_NUMBER})\s*')
 #: Put before a figure's name, it means the change from the first replay to the second.
 CHANGE = 'change.'
 
@@ -49,19 +51,18 @@ def parse_requirements(text: str) -> tuple[Requirement, ...]:
     requirements = []
     for part in filter(None, text.split(',')):
         match = _FORM.fullmatch(part)
-        try:
-            requirements.append(Requirement(match['name'], match['operator'], float(match['limit'])))
-        except (TypeError, ValueError) as error:
+        if match is None:
             raise ConfigError(f'requirement {part!r} is not name>=number, as in miou>=0.5; the operators are '
-                              f'{", ".join(_OPERATORS)}') from error
+                              f'{", ".join(_OPERATORS)}')
+        requirements.append(Requirement(match['name'], match['operator'], float(match['limit'])))
     return tuple(requirements)
 
 
-def figures(summary: Mapping[str, Any]) -> dict[str, float | None]:
+def figures(summary: Mapping[str, object]) -> dict[str, float | None]:
     """Every number of a summary that can be compared, by its dotted path."""
     found: dict[str, float | None] = {}
 
-    def collect(prefix: str, value: Any) -> None:
+    def collect(prefix: str, value: object) -> None:
         if isinstance(value, Mapping):
             for key, item in value.items():
                 collect(f'{prefix}.{key}', item)
@@ -90,14 +91,14 @@ class Difference:
         return None if self.first is None or self.second is None else self.second - self.first
 
 
-def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Difference]:
+def differences(first: Mapping[str, object], second: Mapping[str, object]) -> list[Difference]:
     """Every figure of either summary, in the order of the first."""
     one, two = figures(first), figures(second)
     return [Difference(name, one.get(name), two.get(name)) for name in {**one, **two}]
 
 
 def unmet(requirements: tuple[Requirement, ...], compared: list[Difference]) -> list[str]:
-    """What the second replay fails to meet, a sentence each.
+    """Requirements that the second replay does not meet, a sentence each.
 
     Raises:
         ConfigError: a requirement names a figure that neither summary has.
@@ -131,31 +132,32 @@ class Agreement:
     paired_differently: int
 
 
-def agreement(first: Iterable[Mapping[str, Any]], second: Iterable[Mapping[str, Any]]) -> Agreement:
+def agreement(first: Iterable[BundleRecord], second: Iterable[BundleRecord]) -> Agreement:
     """Compare the segmented bundles of two replays, as `bundles.jsonl` has them."""
-    known = {_leading(bundle): bundle for bundle in first if 'label_map' in bundle}
-    pairs = [(known[_leading(bundle)], bundle) for bundle in second
-             if 'label_map' in bundle and _leading(bundle) in known]
+    segmented = {_leading(bundle): bundle for bundle in first if 'label_map' in bundle}
+    pairs = [(segmented[_leading(bundle)], bundle) for bundle in second
+             if 'label_map' in bundle and _leading(bundle) in segmented]
     same = [(one, two) for one, two in pairs if _given(one) == _given(two)]
     return Agreement(len(same), sum(one['label_map'] != two['label_map'] for one, two in same), len(pairs) - len(same))
 
 
-def _leading(bundle: Mapping[str, Any]) -> tuple[str, int]:
+def _leading(bundle: BundleRecord) -> tuple[str, int]:
     return bundle['leader'], bundle['stamp_ns']
 
 
-def _given(bundle: Mapping[str, Any]) -> dict[str, tuple[int | None, bool]]:
+def _given(bundle: BundleRecord) -> dict[str, tuple[int | None, bool]]:
     """What the network was given: of each modality the stamp of its image, and whether it was used."""
     return {name: (state['stamp_ns'], state.get('used', False)) for name, state in bundle['modalities'].items()}
 
 
-def doubts(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
+def doubts(first: Summary, second: Summary) -> list[str]:
     """Why the two may not be comparable, a sentence each."""
     said = []
-    for part, key in (('bag', 'fingerprint'), ('checkpoint', 'sha256')):
-        one, two = (summary.get(part) or {} for summary in (first, second))
-        if one.get(key) != two.get(key):
-            said.append(f'{part}: {one.get("name", "none")} and {two.get("name", "none")} differ')
+    if first['bag']['fingerprint'] != second['bag']['fingerprint']:
+        said.append(f'bag: {first["bag"]["name"]} and {second["bag"]["name"]} differ')
+    (one, one_hash), (two, two_hash) = (_name_and_hash(summary['checkpoint']) for summary in (first, second))
+    if one_hash != two_hash:
+        said.append(f'checkpoint: {one} and {two} differ')
     if first['config_sha256'] != second['config_sha256']:
         keys = sorted(key for key in {**first['config'], **second['config']}
                       if first['config'].get(key) != second['config'].get(key))
@@ -163,3 +165,7 @@ def doubts(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
     said += [f'{name} replay is partial: {summary["ended_by"]}'
              for name, summary in (('first', first), ('second', second)) if not summary['complete']]
     return said
+
+
+def _name_and_hash(checkpoint: CheckpointSummary | None) -> tuple[str, str]:
+    return (checkpoint['name'], checkpoint['sha256']) if checkpoint else ('none', '')

@@ -3,7 +3,7 @@
 The bag is read in receive order and streamed, as fast as the machine goes. Two runs decide the same. Without a
 segmenter only the synchroniser runs, no pixel is decoded, and torch is not needed.
 
-What becomes of the results is the observers' affair: statistics, files, pictures.
+Observers take the results and make statistics, files and pictures of them.
 """
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rsgmamba_ros.evaluation.fault_injection import FaultInjector, Image
 from rsgmamba_ros.pipeline.synchronisation.synchroniser import Synchroniser
 from rsgmamba_ros.replay.label_matching import LabelFolder, LabelMatcher
 from rsgmamba_ros.vocabulary.errors import ImageError
-from rsgmamba_ros.vocabulary.images import ImageBundle, Modality
+from rsgmamba_ros.vocabulary.images import ImageBundle, Modality, StampedImage
 from rsgmamba_ros.vocabulary.segmentation import Segmentation
 
 if TYPE_CHECKING:
@@ -34,10 +34,10 @@ _LABEL_PATIENCE_NS = 1_000_000_000
 
 @dataclass(frozen=True, eq=False)
 class ReplayedBundle:
-    """One bundle and what became of it.
+    """One bundle and its result.
 
     Attributes:
-        index: position among the bundles, from 0.
+        index: of the bundle, from 0.
         time_s: arrival of the leading image after the start of the bag, seconds.
         segmentation: None in a sync-only replay, and where no image of the bundle was usable.
         error: why there is no segmentation; empty otherwise.
@@ -55,7 +55,7 @@ class ReplayedBundle:
 
 
 class Observer:
-    """Takes in what happens; each kind of event comes in order of bag time."""
+    """Is told of every image and result; each kind of event comes in order of bag time."""
 
     def arrived(self, image: Image) -> None:
         """Take note of an image that comes to the synchroniser."""
@@ -79,7 +79,7 @@ class OfflineReplay:
         topics: what each topic shows, see `find_topics`.
         synchroniser: new.
         segmenter: None for a sync-only replay.
-        injector: spoils the images on their way; None to leave them alone.
+        injector: applies faults to the images; None for no faults.
         labels: ground truth as files, if it is not in the bag.
         label_tolerance_s: largest distance of a label's stamp from the leading image's, seconds.
     """
@@ -105,7 +105,7 @@ class OfflineReplay:
         self.read_messages = 0
 
     def run(self, *, should_stop: Callable[[], bool] = lambda: False,
-            on_progress: Callable[[int], None] = lambda messages: None) -> bool:
+            on_progress: Callable[[int], object] = lambda messages: None) -> bool:
         """Go through the bag.
 
         Args:
@@ -125,7 +125,7 @@ class OfflineReplay:
             self._advance(image.received_ns)
             for observer in self._observers:
                 observer.arrived(image)
-            self._take(self._synchroniser.push(image, now_ns=image.received_ns), now_ns=image.received_ns)
+            self._take(self._synchroniser.push(_with_stamps(image), now_ns=image.received_ns), now_ns=image.received_ns)
         self._advance(None)
         for result, label_map in self._matcher.rest():
             self._publish(result, label_map)
@@ -204,6 +204,17 @@ class OfflineReplay:
         result = result if label_map is None else replace(result, label_map=label_map)
         for observer in self._observers:
             observer.replayed(result)
+
+
+def image_without_pixels(modality: Modality, *, stamp_ns: int, received_ns: int) -> StampedImage:
+    """An image of which only the header matters."""
+    return StampedImage(modality, stamp_ns, received_ns, np.empty((0, 0), np.uint8), encoding='')
+
+
+def _with_stamps(image: Image) -> StampedImage:
+    if isinstance(image, StampedImage):
+        return image
+    return image_without_pixels(image.modality, stamp_ns=image.stamp_ns, received_ns=image.received_ns)
 
 
 def _cause(error: ImageError) -> str:

@@ -1,4 +1,4 @@
-"""What a running node said of a bag that was played to it -> the same results as those of an offline replay.
+"""Answers of a running node to a bag that is played -> the same results as those of an offline replay.
 
 No ROS here: the evaluator node hands over plain values. Every leading image of the bag counts, whether the node
 answered or not.
@@ -8,7 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +19,11 @@ from rsgmamba_ros.replay.label_matching import LabelMatcher
 from rsgmamba_ros.replay.observers.bundle_log import BundleLog
 from rsgmamba_ros.replay.observers.score import ReplayScore
 from rsgmamba_ros.replay.observers.timeline import Timeline
-from rsgmamba_ros.replay.offline import ReplayedBundle
+from rsgmamba_ros.replay.offline import image_without_pixels, ReplayedBundle
 from rsgmamba_ros.replay.report.results import END_OF_BAG, Findings, Sources, write_results
 from rsgmamba_ros.replay.report.schema import Summary
 from rsgmamba_ros.vocabulary.errors import ImageError
-from rsgmamba_ros.vocabulary.images import BundleSlot, ImageBundle, Modality, Presence
+from rsgmamba_ros.vocabulary.images import BundleSlot, ImageBundle, Modality, Presence, StampedImage
 from rsgmamba_ros.vocabulary.segmentation import Segmentation
 
 #: Halves of an answer (label map, reliability) that may wait for the other half.
@@ -32,17 +32,8 @@ _KEPT_HALVES = 64
 _STAMP_ROUNDING_NS = 1000
 
 
-@dataclass(frozen=True)
-class SeenImage:
-    """An image of which only the header matters."""
-
-    modality: Modality
-    stamp_ns: int
-    received_ns: int
-
-
 class OnlineEvaluation:
-    """Takes in the node's answers and judges them.
+    """Takes in the node's answers and scores them.
 
     Args:
         sources: mode `online`; its bag is read here once more, for the headers of all images.
@@ -142,12 +133,13 @@ class OnlineEvaluation:
             slots[modality] = BundleSlot(state.presence, image, state.skew_s, state.age_s)
         return ImageBundle(segmentation.leader, slots, published_ns, segmentation.reports)
 
-    def _seen(self, modality: Modality, stamp_ns: int, published_ns: int) -> SeenImage:
+    def _seen(self, modality: Modality, stamp_ns: int, published_ns: int) -> StampedImage:
         stamps = self._stamps[modality]
-        place = bisect_left(stamps, stamp_ns - _STAMP_ROUNDING_NS)
-        if place < len(stamps) and stamps[place] <= stamp_ns + _STAMP_ROUNDING_NS:
-            stamp_ns = stamps[place]
-        return SeenImage(modality, stamp_ns, self._arrived[modality].get(stamp_ns, published_ns))
+        index = bisect_left(stamps, stamp_ns - _STAMP_ROUNDING_NS)
+        if index < len(stamps) and stamps[index] <= stamp_ns + _STAMP_ROUNDING_NS:
+            stamp_ns = stamps[index]
+        return image_without_pixels(modality, stamp_ns=stamp_ns,
+                                    received_ns=self._arrived[modality].get(stamp_ns, published_ns))
 
     def _feed_truth(self, now_ns: int | None) -> None:
         """Read ground truth up to a bag time, or all that is left."""

@@ -84,7 +84,7 @@ class ReplaySession:
             raise ConfigError('a replay without a checkpoint looks at no pixels; faults of the content need one')
         self.segmenter = _segmenter(options.checkpoint, options.settings) if options.checkpoint else None
         auxiliary = self.segmenter.auxiliary if self.segmenter else options.settings.auxiliary
-        # Ground truth from two places would be two truths.
+        # Ground truth is read from the folder or from the bag, never from both.
         named = {**options.topics, LABELS: NONE} if options.labels_folder else options.topics
         topics = find_topics(bag, auxiliary=auxiliary, named=named)
         labels = LabelFolder(options.labels_folder) if options.labels_folder else None
@@ -105,7 +105,7 @@ class ReplaySession:
             labels=labels, label_tolerance_s=options.label_tolerance_s, observers=self._observers())
 
     def run(self, *, should_stop: Callable[[], bool] = lambda: False,
-            on_progress: Callable[[int], None] = lambda messages: None) -> Summary:
+            on_progress: Callable[[int], object] = lambda messages: None) -> Summary:
         """Replay and write the results.
 
         Returns:

@@ -30,7 +30,7 @@ def write_reliability(bag, stamp_ns, received_ns, values):
 
 @pytest.fixture(scope='module')
 def bag(tmp_path_factory):
-    """A node that takes two bundles to notice a spoilt camera, and misses one image of the phase `depth back`."""
+    """A node that takes two bundles to notice a failing camera, and misses one image of the phase `depth back`."""
     folder, generator = tmp_path_factory.mktemp('demo') / 'bag', SceneGenerator(4, height=48, width=64)
     with BagWriter(folder) as bag:
         for tick in range(round(PHASES[-1].end_s * 1e9) // PERIOD_NS):
@@ -51,7 +51,7 @@ def bag(tmp_path_factory):
             late = {'stamp_ns': stamp_ns, 'received_ns': stamp_ns + LATENCY_NS}
             bag.write_image('/segmentation', label_map, encoding='mono8', **late)
             noticed = time_s > phase.start_s + 0.3
-            values = {str(m): 0.2 * (m not in phase.missing) if m in phase.spoilt and noticed else 0.9
+            values = {str(m): 0.2 * (m not in phase.missing) if m in phase.failing and noticed else 0.9
                       for m in (Modality.RGB, Modality.DEPTH)}
             write_reliability(bag, stamp_ns, stamp_ns + LATENCY_NS, values)
             # The truth comes last: on a busy machine it may.
@@ -77,9 +77,9 @@ def test_the_script_is_one_that_the_sensors_understand(auxiliary):
     assert len(phases) >= 8 and phases[-1].end_s < 120
 
 
-def test_every_spoilt_camera_is_well_again_in_the_next_phase():
+def test_every_failing_camera_works_in_the_next_phase():
     for phase, after in zip(PHASES, PHASES[1:]):
-        assert not set(phase.spoilt) & {fault.modality for fault in after.faults}
+        assert not set(phase.failing) & {fault.modality for fault in after.faults}
 
 
 def test_a_moment_on_the_border_belongs_to_the_later_phase():

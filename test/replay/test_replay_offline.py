@@ -331,7 +331,7 @@ def test_a_bad_argument_is_one_line_and_status_1(bag, checkpoint, tmp_path, caps
     assert not (tmp_path / 'out' / 'summary.json').exists()
 
 
-def test_restore_mends_spoilt_images_before_they_are_labelled(bag, tmp_path):
+def test_restore_repairs_corrupted_images_before_they_are_segmented(bag, tmp_path):
     command = ['replay', str(bag), '--checkpoint', 'nano_synthetic_depth', '--inject', 'rgb:impulse:5@0-0.5']
     for name, flags in (('plain', []), ('restored', ['--restore'])):
         assert main([*command, '--no-results-bag', '--out', str(tmp_path / name), *flags]) == 0

@@ -34,9 +34,24 @@ class ModalityReliabilityMessage(Protocol):
     age_s: float
 
 
-class ReliabilityMessage(Protocol):
-    """Fields of rsgmamba_ros/msg/Reliability, without the header."""
+class StampMessage(Protocol):
+    """Fields of builtin_interfaces/msg/Time."""
 
+    sec: int
+    nanosec: int
+
+
+class HeaderMessage(Protocol):
+    """Fields of std_msgs/msg/Header."""
+
+    stamp: StampMessage
+    frame_id: str
+
+
+class ReliabilityMessage(Protocol):
+    """Fields of rsgmamba_ros/msg/Reliability."""
+
+    header: HeaderMessage
     leader: str
     modalities: Sequence[ModalityReliabilityMessage]
     reports: Sequence[str]
@@ -63,17 +78,13 @@ def create_reliability_message(segmentation: Segmentation, *, header: object, pu
                          reports=list(segmentation.reports), latency_s=(published_ns - segmentation.stamp_ns) * 1e-9)
 
 
-def read_reliability_message(message: ReliabilityMessage, *, stamp_ns: int, frame_id: str) -> Segmentation:
-    """Read a message back; the segmentation has no pixels.
-
-    Args:
-        stamp_ns: of the message's header, nanoseconds.
-        frame_id: of the message's header.
-    """
+def read_reliability_message(message: ReliabilityMessage) -> Segmentation:
+    """Read a message back; the segmentation has no pixels."""
     no_pixels = np.empty((0, 0), np.uint8)
+    stamp = message.header.stamp
     return Segmentation(
-        stamp_ns=stamp_ns, frame_id=frame_id, leader=Modality(message.leader), label_map=no_pixels,
-        confidence=no_pixels, reports=tuple(message.reports),
+        stamp_ns=stamp.sec * 1_000_000_000 + stamp.nanosec, frame_id=message.header.frame_id,
+        leader=Modality(message.leader), label_map=no_pixels, confidence=no_pixels, reports=tuple(message.reports),
         reliability={Modality(entry.modality): _read_modality(entry) for entry in message.modalities})
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from hashlib import sha1
 import json
 from pathlib import Path
-from typing import Any
+from typing import cast, TypedDict
 
 import numpy as np
 
@@ -13,6 +13,41 @@ from rsgmamba_ros.replay.offline import Observer, ReplayedBundle
 from rsgmamba_ros.vocabulary.errors import BagError
 from rsgmamba_ros.vocabulary.images import ImageBundle, Modality
 from rsgmamba_ros.vocabulary.segmentation import Segmentation
+
+
+class _ModalityAlways(TypedDict):
+    presence: str
+    stamp_ns: int | None
+    skew_s: float | None
+    age_s: float | None
+
+
+class ModalityRecord(_ModalityAlways, total=False):
+    """One modality of a line: presence and times; `reason` where it is not present; the rest after a segmentation."""
+
+    reason: str
+    used: bool
+    reliability: float
+    learned: float
+    signal_quality: float
+    causes: list[str]
+
+
+class _BundleAlways(TypedDict):
+    index: int
+    time_s: float
+    stamp_ns: int
+    leader: str
+    released_ns: int
+    modalities: dict[str, ModalityRecord]
+    reports: list[str]
+
+
+class BundleRecord(_BundleAlways, total=False):
+    """A line: `label_map` is the digest of a segmentation, `error` says why there is none."""
+
+    error: str
+    label_map: str
 
 
 class BundleLog(Observer):
@@ -46,18 +81,18 @@ class BundleLog(Observer):
             raise BagError(f'cannot write {self.path}: {error}; it holds the {result.index} bundles before') from error
 
 
-def read_bundles(path: Path) -> Iterator[dict[str, Any]]:
+def read_bundles(path: Path) -> Iterator[BundleRecord]:
     """Read a log, bundle by bundle; a last line that was cut off is left out."""
     with path.open(encoding='utf-8') as file:
         for line in file:
             if line.endswith('\n'):
-                yield json.loads(line)
+                yield cast('BundleRecord', json.loads(line))
 
 
-def describe_bundle(result: ReplayedBundle) -> dict[str, Any]:
+def describe_bundle(result: ReplayedBundle) -> BundleRecord:
     """A bundle in plain values. Times in seconds are rounded to microseconds, reliabilities to 6 digits."""
     bundle, segmentation = result.bundle, result.segmentation
-    description: dict[str, Any] = {
+    description: BundleRecord = {
         'index': result.index, 'time_s': round(result.time_s, 6), 'stamp_ns': bundle.stamp_ns,
         'leader': str(bundle.leader), 'released_ns': bundle.released_ns,
         'modalities': {str(modality): _describe_modality(bundle, segmentation, modality) for modality in bundle.slots},
@@ -71,23 +106,26 @@ def describe_bundle(result: ReplayedBundle) -> dict[str, Any]:
 
 def label_map_digest(label_map: np.ndarray) -> str:
     """What tells label maps apart, 16 hexadecimal digits of their bytes' SHA-1 (fast, and nobody attacks it)."""
-    return sha1(np.ascontiguousarray(label_map), usedforsecurity=False).hexdigest()[:16]
+    return sha1(np.ascontiguousarray(label_map).data, usedforsecurity=False).hexdigest()[:16]
 
 
-def _describe_modality(bundle: ImageBundle, segmentation: Segmentation | None, modality: Modality) -> dict[str, Any]:
+def _describe_modality(bundle: ImageBundle, segmentation: Segmentation | None, modality: Modality) -> ModalityRecord:
     slot = bundle.slots[modality]
     stamp_ns = slot.image.stamp_ns if slot.image else None
-    description: dict[str, Any] = {'presence': str(slot.presence), 'stamp_ns': stamp_ns,
+    description: ModalityRecord = {'presence': str(slot.presence), 'stamp_ns': stamp_ns,
                                    'skew_s': _rounded(slot.skew_s), 'age_s': _rounded(slot.age_s)}
     if slot.reason:
         description['reason'] = slot.reason
     if segmentation is not None and modality in segmentation.reliability:
         state = segmentation.reliability[modality]
-        description |= {'used': state.used, 'reliability': _rounded(state.reliability),
-                        'learned': _rounded(state.learned), 'signal_quality': _rounded(state.signal_quality),
-                        'causes': list(state.causes)}
+        description |= {'used': state.used, 'reliability': _round(state.reliability), 'learned': _round(state.learned),
+                        'signal_quality': _round(state.signal_quality), 'causes': list(state.causes)}
     return description
 
 
 def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(float(value), 6)
+    return None if value is None else _round(value)
+
+
+def _round(value: float) -> float:
+    return round(float(value), 6)

@@ -1,4 +1,4 @@
-"""Timeline -> episodes: from when to when a sensor was silent, late, spoilt or out of step."""
+"""Timeline -> episodes: when a sensor was silent, late, unusable or badly timed."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from rsgmamba_ros.vocabulary.images import Modality, Presence
 
 #: A gap of more than this many periods is a dropout: three images in a row. Fewer are lost images, and counted.
 _DROPOUT_PERIODS = 3.5
-#: So many bundles or images in a row make an episode, and so many normal ones may lie within one.
+#: Fewest consecutive bundles or images in an episode, and most normal ones within it.
 _MIN_LENGTH, _MAX_GAP = 3, 2
 #: A modality is unreliable below this share of its usual reliability (the upper quartile of the run).
 _UNRELIABLE = 0.5
@@ -22,12 +22,12 @@ _DELIVERY_BIN_S = 0.01
 
 @dataclass(frozen=True)
 class Episode:
-    """Something that was wrong with one modality for a time.
+    """A fault of one modality, and how long it lasted.
 
     Attributes:
-        kind: `silent` (no image arrives), `missing`, `late`, `stale` (what the bundles say), `unused` (its images were
-            not given to the network), `unreliable`, or `delivery` (images later or earlier against their stamps than
-            usual: a delay, or a clock that is wrong).
+        kind: `silent` (no image arrives), `missing`, `late`, `stale` (presence in the bundles), `unused` (its images
+            were not given to the network), `unreliable`, or `delivery` (images later or earlier against their stamps
+            than usual: a delay, or a clock that is wrong).
         start_s: after the bag's start.
         end_s: likewise; None if it lasted to the end.
         detail: for people.
@@ -128,7 +128,7 @@ def _bundle_states(timeline: Timeline, modality: Modality) -> list[Episode]:
 
 
 def _episode(modality: Modality, kind: str, times: np.ndarray, first: int, last: int, detail: str = '') -> Episode:
-    """From the first row to the row after the last, which is the first one that is well again."""
+    """From the first bundle to the one after the last, which is the first normal one."""
     end_s = float(times[last + 1]) if last + 1 < len(times) else None
     return Episode(modality, kind, float(times[first]), end_s, detail)
 

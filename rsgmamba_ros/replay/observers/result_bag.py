@@ -54,14 +54,15 @@ class ResultBag(Observer):
         segmentation = result.segmentation
         if segmentation is None:
             return
-        header = {'stamp_ns': segmentation.stamp_ns, 'received_ns': result.bundle.released_ns,
-                  'frame_id': segmentation.frame_id}
-        self.writer.write_image('/segmentation', segmentation.label_map, encoding='mono8', **header)
+        stamp_ns, released_ns, frame_id = segmentation.stamp_ns, result.bundle.released_ns, segmentation.frame_id
+        self.writer.write_image('/segmentation', segmentation.label_map, encoding='mono8', stamp_ns=stamp_ns,
+                                received_ns=released_ns, frame_id=frame_id)
         image = _at_most(result.bundle.leading_image.pixels, _OVERLAY_WIDTH)
         painted = overlay(image, segmentation.label_map, self._labels, alpha=self._overlay_alpha)
         self.writer.write_compressed_image('/segmentation/overlay/compressed', jpeg(painted, quality=_QUALITY),
-                                           format='rgb8; jpeg compressed bgr8', **header)
-        self._write_reliability(segmentation, released_ns=result.bundle.released_ns)
+                                           format='rgb8; jpeg compressed bgr8', stamp_ns=stamp_ns,
+                                           received_ns=released_ns, frame_id=frame_id)
+        self._write_reliability(segmentation, released_ns=released_ns)
 
     def write_health(self, report: HealthReport, now_ns: int) -> None:
         """Write a health report, as the node's /diagnostics."""

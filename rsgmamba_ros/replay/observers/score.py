@@ -7,7 +7,7 @@ import math
 import cv2
 import numpy as np
 
-from rsgmamba_ros.evaluation.metrics import ConfusionMatrix
+from rsgmamba_ros.evaluation.metrics import ConfusionMatrix, count_unlabelled_as_wrong
 from rsgmamba_ros.replay.offline import Observer, ReplayedBundle
 from rsgmamba_ros.replay.report.schema import ScoreSummary
 from rsgmamba_ros.vocabulary.labels import LabelSpace
@@ -68,16 +68,17 @@ class ReplayScore(Observer):
 
 
 def _count(truth: np.ndarray, predicted: np.ndarray, labels: LabelSpace) -> tuple[np.ndarray, bool]:
-    """Counts of (true, predicted) class, (K, K) int64, and whether the truth holds what is no class.
+    """Counts of (true, predicted) class, (K, K) int64, and whether the truth holds a value that is no class.
 
-    Neighbours mostly are alike: runs of equal pairs are counted, in 0.2 ms for VGA, where OpenCV's joint histogram
-    takes 0.5.
+    Neighbouring pixels are mostly equal: runs of equal pairs are counted, in 0.2 ms for VGA; OpenCV's joint histogram
+    takes 0.5 ms. Pixels that the node left unlabelled count as wrong.
     """
     if truth.dtype != np.uint8:
         truth = np.where(truth < len(labels), truth, 255).astype(np.uint8)
     pairs = cv2.merge((np.ascontiguousarray(predicted), np.ascontiguousarray(truth))).view('<u2').ravel()
     ends = np.append(np.flatnonzero(pairs[1:] != pairs[:-1]), pairs.size - 1)
     classes, true, guess = len(labels), *np.divmod(pairs[ends].astype(np.int64), 256)
+    guess = count_unlabelled_as_wrong(guess, true, classes)
     # One row more for the pixels that are not counted, and one for what is no class.
     true = np.where(true == labels.ignore_index, classes, np.where(true < classes, true, classes + 1))
     cells = np.bincount(true * classes + guess, np.diff(ends, prepend=-1), (classes + 2) * classes)

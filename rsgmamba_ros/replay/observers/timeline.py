@@ -1,6 +1,6 @@
-"""What a replay must remember of every image and bundle: a few numbers each, in columns, about 100 bytes a bundle.
+"""The numbers that a replay keeps for every image and bundle, in columns: about 100 bytes a bundle.
 
-An hour at 30 Hz is 11 MB. Everything larger is written at once and forgotten.
+An hour at 30 Hz is 11 MB. Everything larger is written at once and not kept.
 """
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ PRESENCES = tuple(Presence)
 
 
 class Columns:
-    """Named columns of numbers that grow row by row; `columns['name']` is a NumPy array."""
+    """Named columns of numbers of equal length, to which rows are added; `columns['name']` is a NumPy array."""
 
     def __init__(self, **types: str):
-        self._columns = {name: array(kind) for name, kind in types.items()}
+        self._columns: dict[str, array[float]] = {name: array(kind) for name, kind in types.items()}
 
     def __len__(self) -> int:
         return len(next(iter(self._columns.values())))
@@ -42,9 +42,9 @@ class Timeline(Observer):
     Attributes:
         bundles: `time_s` (arrival of the leading image after the bag's start), `leader` (index into `modalities`),
             `wait_s` (release minus arrival of the leading image), `network_s`, `segmented` (0 or 1), `reports` (count).
-        slots: by modality, one row a bundle: `presence` (index into `PRESENCES`), `skew_s`, `age_s`, `used`,
+        slots: by modality, one row for each bundle: `presence` (index into `PRESENCES`), `skew_s`, `age_s`, `used`,
             `reliability`, `learned`, `signal_quality`; NaN where there is none.
-        arrivals: by modality, one row an image: `time_s`, `delivery_s` (arrival minus stamp).
+        arrivals: by modality, one row for each image: `time_s`, `delivery_s` (arrival minus stamp).
     """
 
     modalities: tuple[Modality, ...]

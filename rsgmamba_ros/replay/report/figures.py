@@ -21,10 +21,11 @@ STATE_COLOURS = ('#9ccfa8', '#f2c14e', '#cc3b3b', '#8453a6', '#8a949e')
 FAULT_COLOUR = '#6b7280'
 
 _COLUMNS = 1000
-_STYLE = {'svg.fonttype': 'none', 'font.size': 9, 'font.family': 'sans-serif', 'axes.spines.top': False,
+_STYLE = matplotlib.RcParams({
+    'svg.fonttype': 'none', 'font.size': 9, 'font.family': 'sans-serif', 'axes.spines.top': False,
           'axes.spines.right': False, 'axes.edgecolor': '#9aa3ad', 'axes.labelcolor': '#374151',
           'xtick.color': '#374151', 'ytick.color': '#374151', 'axes.grid': True, 'grid.color': '#e5e7eb',
-          'axes.axisbelow': True, 'svg.hashsalt': 'rsgmamba_ros'}
+          'axes.axisbelow': True, 'svg.hashsalt': 'rsgmamba_ros'})
 
 
 def timeline_figure(timeline: Timeline, *, duration_s: float, faults: Sequence[FaultObservation] = (),
@@ -77,7 +78,7 @@ def sync_figure(timeline: Timeline, *, leader: Modality, duration_s: float) -> s
 
 def confusion_figure(counts: np.ndarray, names: Sequence[str], iou: np.ndarray) -> str:
     """Share of each true class's pixels that went to each class, beside each class's IoU."""
-    with matplotlib.rc_context(_STYLE | {'axes.grid': False}):
+    with matplotlib.rc_context(_STYLE), matplotlib.rc_context({'axes.grid': False}):
         side = min(6.5, 2.2 + 0.32 * len(names))
         figure = Figure(figsize=(11, side), layout='constrained')
         left, right = figure.subplots(1, 2, width_ratios=(1, 1))
@@ -112,7 +113,7 @@ def envelope(times: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndar
         finite = values[group][np.isfinite(values[group])]
         if finite.size:
             rows[1:, column] = finite.mean(), finite.min(), finite.max()
-    return tuple(rows)
+    return rows[0], rows[1], rows[2], rows[3]
 
 
 def _draw_line(axis: Axes, times: np.ndarray, values: np.ndarray, colour: str, label: str | None = None) -> None:
@@ -131,7 +132,8 @@ def _draw_both(axes: Sequence[Axes], times: np.ndarray, values: np.ndarray, colo
     _draw_line(axes[0], times, values, colour, label or None)
     span = max(float(np.ptp(finite)), 10.0)
     middle = (finite.max() + finite.min()) / 2
-    axes[1].hist(finite, bins=np.linspace(middle - 0.6 * span, middle + 0.6 * span, 41), orientation='horizontal',
+    edges = np.linspace(middle - 0.6 * span, middle + 0.6 * span, 41).tolist()
+    axes[1].hist(finite, bins=edges, orientation='horizontal',
                  weights=np.full(finite.size, 100 / finite.size), color=colour, alpha=0.6)
 
 

@@ -23,7 +23,7 @@ class Panel:
     Attributes:
         time_s: after the bag's start.
         score: mIoU, or the mean confidence (0..1) where there is no ground truth.
-        caption: what is known of it in words.
+        caption: the reliabilities in words.
         pictures: JPEG files by name; empty bytes for a modality without an image.
     """
 

@@ -14,6 +14,7 @@ from rsgmamba_ros.replay.offline import Observer, ReplayedBundle
 from rsgmamba_ros.replay.report.page import Panel
 from rsgmamba_ros.vocabulary.images import Modality
 from rsgmamba_ros.vocabulary.labels import LabelSpace
+from rsgmamba_ros.vocabulary.segmentation import Segmentation
 
 _STRIP, _WORST = 6, 6
 #: Worst images lie at least so far apart: six neighbours would say one thing six times.
@@ -31,7 +32,7 @@ class _Moment:
     score: float
     caption: str
     images: Mapping[Modality, np.ndarray | None]
-    leader: Modality
+    leading: np.ndarray
     label_map: np.ndarray
     truth: np.ndarray | None
 
@@ -63,32 +64,32 @@ class PictureCollector(Observer):
 
     def replayed(self, result: ReplayedBundle) -> None:
         """Keep a picture of a bundle if it is due or bad enough."""
-        if result.segmentation is None:
+        segmentation = result.segmentation
+        if segmentation is None:
             return
         miou = self._score.miou[-1]
-        score = float(result.segmentation.confidence.mean() / 255) if np.isnan(miou) else miou
+        score = float(segmentation.confidence.mean() / 255) if np.isnan(miou) else miou
         if len(self._strip) < _STRIP and result.time_s >= (len(self._strip) + 0.5) * self._step_s:
-            self._strip.append(_moment(result, score))
-        self._keep_if_bad(result, score)
+            self._strip.append(_moment(result, segmentation, score))
+        self._keep_if_bad(result, segmentation, score)
 
-    def _keep_if_bad(self, result: ReplayedBundle, score: float) -> None:
+    def _keep_if_bad(self, result: ReplayedBundle, segmentation: Segmentation, score: float) -> None:
         near = [moment for moment in self._worst if abs(moment.time_s - result.time_s) < _APART_S]
-        rivals = near or (self._worst if len(self._worst) >= _WORST else [])
-        if rivals and score >= max(moment.score for moment in rivals):
+        replaceable = near or (self._worst if len(self._worst) >= _WORST else [])
+        if replaceable and score >= max(moment.score for moment in replaceable):
             return
         if near and score >= min(moment.score for moment in near):
             return
         kept = [moment for moment in self._worst if moment not in near]
-        self._worst = sorted([*kept, _moment(result, score)], key=lambda moment: moment.score)[:_WORST]
+        self._worst = sorted([*kept, _moment(result, segmentation, score)], key=lambda moment: moment.score)[:_WORST]
 
     def _panel(self, moment: _Moment) -> Panel:
         pictures = {str(modality): _picture(pixels, modality) for modality, pixels in moment.images.items()}
-        leading = moment.images[moment.leader]
         painted = {'labels': moment.label_map, 'ground truth': moment.truth}
-        pictures |= {name: _encode(overlay(leading, label_map, self._labels, alpha=0.6))
+        pictures |= {name: _encode(overlay(moment.leading, label_map, self._labels, alpha=0.6))
                      for name, label_map in painted.items() if label_map is not None}
         if moment.truth is not None and moment.truth.shape == moment.label_map.shape:
-            pictures['wrong pixels'] = _encode(self._mistakes(leading, moment.label_map, moment.truth))
+            pictures['wrong pixels'] = _encode(self._mistakes(moment.leading, moment.label_map, moment.truth))
         return Panel(moment.time_s, moment.score, moment.caption, pictures)
 
     def _mistakes(self, leading: np.ndarray, label_map: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -100,17 +101,17 @@ class PictureCollector(Observer):
         return painted
 
 
-def _moment(result: ReplayedBundle, score: float) -> _Moment:
-    bundle, segmentation, truth = result.bundle, result.segmentation, result.label_map
-    images = {modality: bundle.image(modality) for modality in bundle.slots}
+def _moment(result: ReplayedBundle, segmentation: Segmentation, score: float) -> _Moment:
+    bundle, truth = result.bundle, result.label_map
+    images = {modality: None if slot.image is None else _shrink(slot.image.pixels)
+              for modality, slot in bundle.slots.items()}
     if truth is not None:
         fits = truth.shape == bundle.leading_image.size
         truth = _shrink(np.minimum(truth, 255).astype(np.uint8)) if fits else None
     states = [f'{modality} {state.reliability:.2f}' + (f' ({", ".join(state.causes)})' if state.causes else '')
               for modality, state in segmentation.reliability.items()]
-    return _Moment(result.time_s, score, 'reliability: ' + ', '.join(states),
-                   {modality: image and _shrink(image.pixels) for modality, image in images.items()}, bundle.leader,
-                   _shrink(segmentation.label_map), truth)
+    return _Moment(result.time_s, score, 'reliability: ' + ', '.join(states), images,
+                   _shrink(bundle.leading_image.pixels), _shrink(segmentation.label_map), truth)
 
 
 def _picture(pixels: np.ndarray | None, modality: Modality) -> bytes:
@@ -127,7 +128,7 @@ def false_colours(pixels: np.ndarray, modality: Modality) -> np.ndarray:
         return np.zeros((*values.shape, 3), np.uint8)
     low, high = np.percentile(values[valid], (1, 99))
     stretched = np.clip((np.where(valid, values, low) - low) / max(high - low, 1e-6) * 255, 0, 255).astype(np.uint8)
-    coloured = cv2.cvtColor(cv2.applyColorMap(stretched, _COLOURS[modality]), cv2.COLOR_BGR2RGB)
+    coloured: np.ndarray = cv2.cvtColor(cv2.applyColorMap(stretched, _COLOURS[modality]), cv2.COLOR_BGR2RGB)
     coloured[~valid] = 0
     return coloured
 

@@ -114,9 +114,9 @@ class Evaluator(Node):
         self._evaluation.add_label_map(nanoseconds(message.header.stamp), pixels)
 
     def _on_reliability(self, message: Reliability) -> None:
-        stamp_ns = nanoseconds(message.header.stamp)
-        segmentation = read_reliability_message(message, stamp_ns=stamp_ns, frame_id=message.header.frame_id)
-        self._evaluation.add_reliability(segmentation, published_ns=stamp_ns + round(message.latency_s * 1e9))
+        segmentation = read_reliability_message(message)
+        published_ns = segmentation.stamp_ns + round(message.latency_s * 1e9)
+        self._evaluation.add_reliability(segmentation, published_ns=published_ns)
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:

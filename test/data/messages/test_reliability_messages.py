@@ -20,20 +20,23 @@ def segmentation(presence=Presence.PRESENT):
     rgb = ModalityReliability(0.5, 0.75, 0.5, presence, True, ('dark',), skew_s=0.25, age_s=0.125)
     depth = ModalityReliability(0.0, 0.0, 0.0, Presence.MISSING, False, ('missing',))
     empty = np.empty((0, 0), np.uint8)
-    return Segmentation(1000, 'camera', Modality.DEPTH, empty, empty, {Modality.RGB: rgb, Modality.DEPTH: depth},
-                        ('depth: stopped',))
+    return Segmentation(2_000_001_000, 'camera', Modality.DEPTH, empty, empty,
+                        {Modality.RGB: rgb, Modality.DEPTH: depth}, ('depth: stopped',))
 
 
 def message(sent):
-    return create_reliability_message(sent, header=None, published_ns=501_000, message_class=MESSAGE,
+    stamp = TYPES['builtin_interfaces/msg/Time'](2, sent.stamp_ns - 2_000_000_000)
+    header = TYPES['std_msgs/msg/Header'](stamp, sent.frame_id)
+    return create_reliability_message(sent, header=header, published_ns=sent.stamp_ns + 500_000, message_class=MESSAGE,
                                       modality_class=MODALITY)
 
 
 @pytest.mark.parametrize('presence', Presence)
 def test_a_message_read_back_is_what_was_sent(presence):
     sent = segmentation(presence)
-    read = read_reliability_message(message(sent), stamp_ns=1000, frame_id='camera')
-    assert (read.reliability, read.leader, read.reports) == (sent.reliability, sent.leader, sent.reports)
+    read = read_reliability_message(message(sent))
+    assert (read.stamp_ns, read.frame_id, read.leader) == (sent.stamp_ns, sent.frame_id, sent.leader)
+    assert (read.reliability, read.reports) == (sent.reliability, sent.reports)
 
 
 def test_what_is_not_known_is_nan_and_latency_is_in_seconds():

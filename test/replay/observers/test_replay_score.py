@@ -39,3 +39,13 @@ def test_values_that_are_no_class_are_counted_and_ignored():
     score.replayed(result(np.ones((4, 4), np.uint8), truth))
     assert score.confusion.counts.sum() == score.confusion.counts[1, 1] == 4
     assert sum(score.unlabelled.values()) == 1
+
+
+def test_pixels_that_the_node_left_unlabelled_count_as_wrong():
+    truth = np.repeat(np.arange(K, dtype=np.uint8), 8).reshape(K, 8)
+    predicted = truth.copy()
+    predicted[:, :2] = IGNORED
+    score = ReplayScore(SYNTHETIC_LABELS)
+    score.replayed(result(predicted, truth))
+    assert score.confusion.counts.sum() == truth.size
+    assert score.confusion.pixel_accuracy() == 0.75

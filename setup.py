@@ -17,7 +17,7 @@ from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
 MANIFEST = ElementTree.parse(ROOT / 'package.xml')
-NAME = MANIFEST.findtext('name')
+NAME = MANIFEST.findtext('name', '')
 
 
 class CMakeBuild(build_ext):
@@ -60,14 +60,13 @@ class CMakeBuild(build_ext):
 def console_scripts() -> list[str]:
     """Give the executables of CMakeLists.txt in the form of entry points."""
     text = (ROOT / 'CMakeLists.txt').read_text(encoding='utf-8')
-    listed = re.search(r'set\(executables(.*?)\)', text, re.DOTALL).group(1)
-    return [f'{name} = {NAME}.{module}:main' for name, module in re.findall(r'"(\w+)=([\w.]+)"', listed)]
+    return [f'{name} = {NAME}.{module}:main' for name, module in re.findall(r'"(\w+)=([\w.]+)"', text)]
 
 
 setup(
     name=NAME,
-    version=MANIFEST.findtext('version'),
-    description=MANIFEST.findtext('description'),
+    version=MANIFEST.findtext('version', ''),
+    description=MANIFEST.findtext('description', ''),
     python_requires='>=3.10',
     # Ranges here, a pinned torch in requirements.txt: a robot brings its own torch (Jetson), and the newest
     # build of torch on PyPI comes with gigabytes of CUDA.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 import json
 import statistics
 from time import perf_counter
@@ -123,13 +124,13 @@ def median_ms(call: Callable[[], Any], repeats: int) -> float:
 def measure(case: Case, *, repeats: int, threads: int) -> dict[str, float]:
     """Milliseconds by backend; numba's is that of its best block, after its result was compared with `cpp`."""
     given = arguments(case)
-    figures = {name: median_ms(lambda name=name: selective_scan_map(*given, backend=name),
+    figures = {name: median_ms(partial(selective_scan_map, *given, backend=name),
                                1 if name in SLOW_BACKENDS else repeats) for name in BACKENDS}
     candidate = numba_scan(threads)
     if candidate is not None:
         expected = selective_scan_map(*given, backend='cpp').flatten(1, 2).numpy()
         np.testing.assert_allclose(candidate(NUMBA_BLOCKS[0], *given), expected, atol=1e-3 * np.abs(expected).max())
-        figures['numba'] = min(median_ms(lambda block=block: candidate(block, *given), repeats)
+        figures['numba'] = min(median_ms(partial(candidate, block, *given), repeats)
                                for block in NUMBA_BLOCKS)
     return figures
 

@@ -1,6 +1,6 @@
 """The synchroniser against message_filters.ApproximateTimeSynchronizer, under failing sensors and clocks.
 
-Each row replays simulated arrivals (RGB and depth at 30 Hz for 12 s, seeded) into both. Where message_filters
+Each row replays simulated arothers (RGB and depth at 30 Hz for 12 s, seeded) into both. Where message_filters
 cannot be imported, its columns are those measured over DDS with ROS 2 Jazzy (queue 10, slop 0.05 s), marked
 "quoted". Run: python benchmarks/synchroniser.py [--json] [--seed N] [--max-wait-s S]
 """
@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 import json
 import random
 import statistics
-from typing import Any
+from typing import Any, NamedTuple
 
 from rsgmamba_ros.pipeline.synchronisation.synchroniser import Synchroniser, SynchroniserConfig
 from rsgmamba_ros.vocabulary.images import ImageBundle, Modality
@@ -56,6 +56,14 @@ class Fault:
     phase: float = 0
 
 
+class Quoted(NamedTuple):
+    """Figures of message_filters over DDS: pairs, longest silence in seconds, wrong pairs."""
+
+    fired: int
+    silence_s: float
+    wrong: int
+
+
 @dataclass(frozen=True)
 class Row:
     """One row: its name, the faults, and the figures measured for message_filters over DDS where there are any."""
@@ -63,42 +71,31 @@ class Row:
     name: str
     depth: Fault = Fault()
     rgb: Fault = Fault()
-    quoted_fired: int | None = None
-    quoted_silence_s: float | None = None
-    quoted_wrong: int | None = None
+    quoted: Quoted | None = None
 
 
 ROWS = (
-    Row('nominal', quoted_fired=360, quoted_silence_s=0.04, quoted_wrong=0),
-    Row('depth stops for 3 s', Fault(lost=lambda t, rng: 4 <= t < 7), quoted_fired=270, quoted_silence_s=3.03,
-        quoted_wrong=0),
-    Row('depth stops for good at 4 s', Fault(lost=lambda t, rng: t >= 4), quoted_fired=120, quoted_silence_s=8.03,
-        quoted_wrong=0),
-    Row('depth never comes', Fault(lost=lambda t, rng: True), quoted_fired=0, quoted_silence_s=12.0, quoted_wrong=0),
-    Row('RGB stops for 3 s', rgb=Fault(lost=lambda t, rng: 4 <= t < 7), quoted_fired=270, quoted_silence_s=3.03,
-        quoted_wrong=0),
-    Row('every 2nd depth missing', Fault(every=2), quoted_fired=180, quoted_silence_s=0.07, quoted_wrong=0),
-    Row('30 % of depth missing', Fault(lost=lambda t, rng: rng.random() < 0.3), quoted_fired=242,
-        quoted_silence_s=0.17, quoted_wrong=0),
-    Row('depth delivered 80 ms late', Fault(delay_s=lambda t, rng: 0.08), quoted_fired=360, quoted_silence_s=0.08,
-        quoted_wrong=0),
-    Row('depth delivery jitter 0..120 ms', Fault(delay_s=lambda t, rng: rng.uniform(0, 0.12)), quoted_fired=360,
-        quoted_silence_s=0.13, quoted_wrong=0),
-    Row('depth clock 0.2 s ahead', Fault(offset_s=lambda t: 0.2), quoted_fired=355, quoted_silence_s=0.17,
-        quoted_wrong=355),
-    Row('depth clock 0.2 s behind', Fault(offset_s=lambda t: -0.2), quoted_fired=355, quoted_silence_s=0.17,
-        quoted_wrong=355),
-    Row('depth clock steps ahead 0.2 s at 4 s', Fault(offset_s=lambda t: 0.2 * (t >= 4)), quoted_fired=355,
-        quoted_silence_s=0.20, quoted_wrong=235),
+    Row('nominal', quoted=Quoted(360, 0.04, 0)),
+    Row('depth stops for 3 s', Fault(lost=lambda t, rng: 4 <= t < 7), quoted=Quoted(270, 3.03, 0)),
+    Row('depth stops for good at 4 s', Fault(lost=lambda t, rng: t >= 4), quoted=Quoted(120, 8.03, 0)),
+    Row('depth never comes', Fault(lost=lambda t, rng: True), quoted=Quoted(0, 12.0, 0)),
+    Row('RGB stops for 3 s', rgb=Fault(lost=lambda t, rng: 4 <= t < 7), quoted=Quoted(270, 3.03, 0)),
+    Row('every 2nd depth missing', Fault(every=2), quoted=Quoted(180, 0.07, 0)),
+    Row('30 % of depth missing', Fault(lost=lambda t, rng: rng.random() < 0.3), quoted=Quoted(242, 0.17, 0)),
+    Row('depth delivered 80 ms late', Fault(delay_s=lambda t, rng: 0.08), quoted=Quoted(360, 0.08, 0)),
+    Row('depth delivery jitter 0..120 ms', Fault(delay_s=lambda t, rng: rng.uniform(0, 0.12)),
+        quoted=Quoted(360, 0.13, 0)),
+    Row('depth clock 0.2 s ahead', Fault(offset_s=lambda t: 0.2), quoted=Quoted(355, 0.17, 355)),
+    Row('depth clock 0.2 s behind', Fault(offset_s=lambda t: -0.2), quoted=Quoted(355, 0.17, 355)),
+    Row('depth clock steps ahead 0.2 s at 4 s', Fault(offset_s=lambda t: 0.2 * (t >= 4)),
+        quoted=Quoted(355, 0.20, 235)),
     Row('depth clock steps back 0.2 s at 4 s', Fault(offset_s=lambda t: -0.2 * (t >= 4))),
-    Row('depth clock drifts ahead 10 ms/s', Fault(offset_s=lambda t: 0.01 * t), quoted_fired=357,
-        quoted_silence_s=0.07, quoted_wrong=107),
+    Row('depth clock drifts ahead 10 ms/s', Fault(offset_s=lambda t: 0.01 * t), quoted=Quoted(357, 0.07, 107)),
     Row('depth clock drifts behind 10 ms/s', Fault(offset_s=lambda t: -0.01 * t)),
-    Row('depth at 10 Hz', Fault(every=3), quoted_fired=120, quoted_silence_s=0.10, quoted_wrong=0),
+    Row('depth at 10 Hz', Fault(every=3), quoted=Quoted(120, 0.10, 0)),
     Row('depth stamps frozen from 4 s on', Fault(stamp=lambda t, stamp: min(stamp, START_NS + 4 * NS_PER_S)),
-        quoted_fired=122, quoted_silence_s=7.96, quoted_wrong=0),
-    Row('depth stamps all zero', Fault(stamp=lambda t, stamp: 0), quoted_fired=0, quoted_silence_s=12.0,
-        quoted_wrong=0),
+        quoted=Quoted(122, 7.96, 0)),
+    Row('depth stamps all zero', Fault(stamp=lambda t, stamp: 0), quoted=Quoted(0, 12.0, 0)),
     Row('free-running, half a period apart', Fault(phase=0.5)),
     Row('depth 80 ms late from 4 s on', Fault(delay_s=lambda t, rng: 0.08 * (t >= 4))),
     Row('depth clock steps ahead 0.1 s at 4 s', Fault(offset_s=lambda t: 0.1 * (t >= 4))),
@@ -120,7 +117,7 @@ class Figures:
         expected: images that have to lead: RGB's, and depth's while RGB is away.
         paired: bundles with both images.
         longest_silence_s: longest time between two bundles, from the first image to the last.
-        latency_p50_ms: arrival of the leading image to the bundle.
+        latency_p50_ms: arother of the leading image to the bundle.
         wrong: pairs whose true capture times lie further apart than the tolerance.
         wrong_unreported: of these, those whose bundle carries no report.
         reported: bundles with a report.
@@ -141,7 +138,7 @@ class Figures:
 
 
 def simulate(row: Row, *, seed: int) -> list[SimulatedImage]:
-    """Both streams of one row in order of arrival."""
+    """Both streams of one row in order of arother."""
     images = []
     for modality, fault in ((Modality.RGB, row.rgb), (Modality.DEPTH, row.depth)):
         rng = random.Random(f'{seed} {row.name} {modality}')
@@ -156,7 +153,7 @@ def simulate(row: Row, *, seed: int) -> list[SimulatedImage]:
 
 
 def replay(images: list[SimulatedImage], config: SynchroniserConfig) -> tuple[list[ImageBundle], Synchroniser]:
-    """Feed arrivals to our synchroniser, polling exactly when it asks for it."""
+    """Feed arothers to our synchroniser, polling exactly when it asks for it."""
     synchroniser = Synchroniser(config)
     bundles: list[ImageBundle] = []
     end_ns = images[-1].received_ns + 10 * NS_PER_S
@@ -190,10 +187,10 @@ def judge_message_filters(row: Row, images: list[SimulatedImage]) -> Figures | N
     """The same row through the real message_filters; quoted figures where it is missing, None where there are none."""
     pairs = _message_filters_pairs(images)
     if pairs is None:
-        if row.quoted_fired is None:
+        if row.quoted is None:
             return None
-        return Figures('quoted', row.quoted_fired, _expected(row, images), row.quoted_fired, row.quoted_silence_s,
-                       None, None, row.quoted_wrong, row.quoted_wrong)
+        fired, silence_s, wrong = row.quoted
+        return Figures('quoted', fired, _expected(row, images), fired, silence_s, None, None, wrong, wrong)
     wrong = sum(abs(rgb.true_ns - depth.true_ns) > SLOP_S * NS_PER_S for _, rgb, depth in pairs)
     latencies = [(time_ns - rgb.received_ns) / 1e6 for time_ns, rgb, _ in pairs]
     return Figures('run here', len(pairs), _expected(row, images), len(pairs),
@@ -256,9 +253,9 @@ def measure(config: SynchroniserConfig, *, seed: int) -> list[dict[str, Any]]:
     results = []
     for row in ROWS:
         images = simulate(row, seed=seed)
-        rival = judge_message_filters(row, images)
+        other = judge_message_filters(row, images)
         results.append({'row': row.name, 'ours': asdict(judge(row, images, config)),
-                        'message_filters': rival and asdict(rival)})
+                        'message_filters': other and asdict(other)})
     return results
 
 
@@ -268,12 +265,12 @@ def print_table(results: list[dict[str, Any]]) -> None:
     print(f'{"row":38} | {"bundles":>10} {"paired":>6} {"silence":>8} {"p50":>6} {"p95":>6} {"wrong":>6} '
           f'{"unreported":>10} {"reported":>8} | {"fired":>6} {"silence":>8} {"wrong":>6}')
     for result in results:
-        ours, rival = result['ours'], result['message_filters']
+        ours, other = result['ours'], result['message_filters']
         line = (f'{result["row"]:38} | {ours["bundles"]:>3} of {ours["expected"]:>3} {ours["paired"]:>6} '
                 f'{ours["longest_silence_s"]:>6.2f} s {ours["latency_p50_ms"]:>6.0f} {ours["latency_p95_ms"]:>6.0f} '
                 f'{ours["wrong"]:>6} {ours["wrong_unreported"]:>10} {ours["reported"]:>8} | ')
-        if rival:
-            line += f'{rival["bundles"]:>6} {rival["longest_silence_s"]:>6.2f} s {rival["wrong"]:>6}  {rival["source"]}'
+        if other:
+            line += f'{other["bundles"]:>6} {other["longest_silence_s"]:>6.2f} s {other["wrong"]:>6}  {other["source"]}'
         else:
             line += '   not measured'
         print(line)

@@ -1,4 +1,4 @@
-"""What is in a dataset folder: counts, sizes, encodings, class frequencies, and every sample that cannot be read."""
+"""A report on a dataset folder: counts, sizes, encodings, class frequencies, and every sample that cannot be read."""
 from __future__ import annotations
 
 from collections import Counter
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rsgmamba_ros.data.folder_dataset import FolderDataset, read_image
+from rsgmamba_ros.data.samples import Sample
 from rsgmamba_ros.vocabulary.errors import DatasetError
 from rsgmamba_ros.vocabulary.images import Modality
 
@@ -28,8 +29,8 @@ class DatasetReport:
     """
 
     samples: int
-    sizes: Counter = field(default_factory=Counter)
-    encodings: dict[str, Counter] = field(default_factory=dict)
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    encodings: dict[str, Counter[str]] = field(default_factory=dict)
     pixels: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     ignored: float = 0.0
     auxiliary_range: tuple[float, float] = (float('nan'), float('nan'))
@@ -37,12 +38,13 @@ class DatasetReport:
     problems: list[str] = field(default_factory=list)
 
 
-def check_dataset(dataset: FolderDataset, *, progress: Callable[[Iterable], Iterable] = iter) -> DatasetReport:
+def check_dataset(dataset: FolderDataset, *,
+                  progress: Callable[[Iterable[int]], Iterable[int]] = iter) -> DatasetReport:
     """Read every sample of a split."""
     report = DatasetReport(len(dataset), pixels=np.zeros(len(dataset.labels), np.int64))
     parts = (str(Modality.RGB), str(dataset.auxiliary), 'label')
     report.encodings = {part: Counter() for part in parts}
-    low, high, invalid, total = np.inf, -np.inf, 0, 0
+    valid_count = total = 0
     for index in progress(range(len(dataset))):
         try:
             sample = dataset[index]
@@ -51,18 +53,25 @@ def check_dataset(dataset: FolderDataset, *, progress: Callable[[Iterable], Iter
         except DatasetError as error:
             report.problems.append(str(error))
             continue
-        report.sizes[sample.label_map.shape] += 1
-        counts = np.bincount(sample.label_map.ravel(), minlength=256)
-        report.pixels += counts[:len(dataset.labels)]
-        valid = sample.auxiliary[np.isfinite(sample.auxiliary)]
-        if valid.size:
-            low, high = min(low, float(valid.min())), max(high, float(valid.max()))
-        invalid += sample.auxiliary.size - valid.size
+        valid_count += _count_pixels(report, sample)
         total += sample.auxiliary.size
     if total:
-        report.auxiliary_range, report.invalid = (low, high), invalid / total
-        report.ignored = 1 - report.pixels.sum() / total
+        report.invalid = 1 - valid_count / total
+        report.ignored = 1 - float(report.pixels.sum()) / total
     return report
+
+
+def _count_pixels(report: DatasetReport, sample: Sample) -> int:
+    """Add a sample to size, class counts and range; the number of its auxiliary pixels with a measurement."""
+    height, width = sample.label_map.shape
+    report.sizes[height, width] += 1
+    report.pixels += np.bincount(sample.label_map.ravel(), minlength=256)[:len(report.pixels)]
+    valid = sample.auxiliary[np.isfinite(sample.auxiliary)]
+    if valid.size:
+        low, high = report.auxiliary_range
+        # fmin and fmax leave out the NaN of a range that is still empty.
+        report.auxiliary_range = float(np.fmin(low, valid.min())), float(np.fmax(high, valid.max()))
+    return int(valid.size)
 
 
 def _encoding(image: np.ndarray) -> str:

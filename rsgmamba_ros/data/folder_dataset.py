@@ -108,7 +108,8 @@ class FolderDataset:
         values = read_image(path)
         if values.ndim != 2 or values.dtype not in (np.uint8, np.uint16):
             raise DatasetError(f'{path} is {values.shape} {values.dtype}; label images hold one class index a pixel')
-        return self._classes[values]
+        classes: np.ndarray = self._classes[values]
+        return classes
 
 
 def _metres(pixels: np.ndarray, unit_m: float) -> np.ndarray:

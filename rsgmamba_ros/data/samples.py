@@ -132,4 +132,5 @@ def _recolour(rgb: np.ndarray, gains: np.ndarray) -> np.ndarray:
     values = (values - mean) * np.float32(contrast) + mean * np.float32(brightness)
     luminance = values.mean(axis=2, keepdims=True)
     values = luminance + (values - luminance) * np.float32(saturation)
-    return np.clip(values, 0, 255).astype(np.uint8)
+    clipped: np.ndarray = np.clip(values, 0, 255)
+    return clipped.astype(np.uint8)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 import heapq
 import math
 import re
-from typing import TypedDict
+from typing import cast, Protocol, TypedDict, TypeVar
 from zlib import crc32
 
 import numpy as np
@@ -125,6 +125,17 @@ def _check_value(text: str, modality: Modality, kind: str, value: float, *, has_
 Image = StampedImage | RecordedImage
 
 
+class Arrival(Protocol):
+    """Anything that arrives at some time."""
+
+    @property
+    def received_ns(self) -> int:
+        """Arrival time, nanoseconds."""
+
+
+ArrivalT = TypeVar('ArrivalT', bound=Arrival)
+
+
 class FaultObservation(TypedDict):
     """What a fault did; times in seconds, None for a fault without an end or that hit no image.
 
@@ -179,16 +190,22 @@ class FaultInjector:
     def __post_init__(self) -> None:
         self._states = [_State(fault, self._rng(fault)) for fault in self.faults]
 
-    def apply(self, images: Iterable[Image]) -> Iterator[Image]:
-        """Inject the faults into images in receive order; the result is in receive order too."""
-        delayed: list[tuple[int, int, Image]] = []
+    def apply(self, arrivals: Iterable[ArrivalT]) -> Iterator[ArrivalT]:
+        """Inject the faults into a stream in receive order; the result is in receive order too.
+
+        Args:
+            arrivals: images, and perhaps ground truth among them: what is no image passes unchanged.
+        """
+        delayed: list[tuple[int, int, ArrivalT]] = []
         received_ns = 0
-        for number, image in enumerate(images):
-            while delayed and image.received_ns < received_ns:  # the bag's clock went back: nothing can wait for it
+        for number, arrival in enumerate(arrivals):
+            while delayed and arrival.received_ns < received_ns:  # the bag's clock went back: nothing can wait for it
                 yield heapq.heappop(delayed)[2]
-            received_ns = image.received_ns
-            self._remember(image)
-            faulty = self._inject(image)
+            received_ns = arrival.received_ns
+            faulty: ArrivalT | None = arrival
+            if isinstance(arrival, StampedImage | RecordedImage):
+                self._remember(arrival)
+                faulty = cast('ArrivalT | None', self._inject(arrival))  # a fault changes no types
             if faulty is not None:
                 heapq.heappush(delayed, (faulty.received_ns, number, faulty))
             while delayed and delayed[0][0] <= received_ns:

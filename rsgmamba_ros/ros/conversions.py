@@ -32,7 +32,7 @@ _PUBLISHED = {'mono8': (np.uint8, 1), 'rgb8': (np.uint8, 3), 'bgr8': (np.uint8, 
 
 def nanoseconds(stamp: Time) -> int:
     """Give a stamp in nanoseconds."""
-    return stamp.sec * 1_000_000_000 + stamp.nanosec
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
 
 
 def stamp_message(stamp_ns: int) -> Time:

@@ -1,4 +1,4 @@
-"""Child processes that are watched while they run and always ended."""
+"""Child processes that run this package's nodes; all are ended with the parent."""
 from __future__ import annotations
 
 from pathlib import Path
@@ -18,14 +18,14 @@ class ProcessGroup:
     """A context manager that starts this package's nodes, each with a log file, and leaves none behind.
 
     Args:
-        log_folder: gets `<name>.log` with what a child writes.
+        log_folder: holds the output of each child in `<name>.log`.
         environment: of the children.
     """
 
     def __init__(self, log_folder: Path, environment: dict[str, str]):
         self.log_folder = log_folder
         self._environment = environment
-        self._children: dict[str, subprocess.Popen] = {}
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> ProcessGroup:
         self.log_folder.mkdir(parents=True, exist_ok=True)
@@ -46,11 +46,11 @@ class ProcessGroup:
                 stdout=log, stderr=subprocess.STDOUT, env=self._environment, start_new_session=True)
 
     def log_file(self, name: str) -> Path:
-        """Where a child's output goes."""
+        """The file with a child's output."""
         return self.log_folder / f'{name}.log'
 
     def log(self, name: str) -> str:
-        """What a child has written so far."""
+        """A child's output so far."""
         return self.log_file(name).read_text(encoding='utf-8', errors='replace')
 
     def is_running(self, name: str) -> bool:

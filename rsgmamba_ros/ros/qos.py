@@ -5,6 +5,7 @@ No deadline, liveliness or lifespan is asked for: a publisher that offers none w
 from __future__ import annotations
 
 from copy import copy
+from typing import TypedDict
 
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -27,7 +28,7 @@ RELIABLE = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=100, reliability=Re
 RESULT = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE,
                     durability=DurabilityPolicy.VOLATILE)
 
-#: What is published once and wanted by everyone who comes later: the class names.
+#: What is published once, and delivered to later subscribers too: the class names.
 LATCHED = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE,
                      durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
@@ -39,12 +40,19 @@ __all__ = ['INPUT_QOS', 'LATCHED', 'RELIABLE', 'RESULT', 'SENSOR_DATA', 'Subscri
 
 
 def deep_results() -> dict[str, int]:
-    """Parameters of a node whose every answer counts: they too are kept while their subscriber is stalled."""
+    """Parameters of a node that is evaluated: its results too are kept while their subscriber is stalled."""
     return {f'qos_overrides./{topic}.publisher.depth': 100
             for topic in ('segmentation', 'segmentation/reliability')}
 
 
-def overridable(profile: QoSProfile) -> dict:
+class OverridableQoS(TypedDict):
+    """Arguments of `Node.create_publisher` and `Node.create_subscription`."""
+
+    qos_profile: QoSProfile
+    qos_overriding_options: QoSOverridingOptions
+
+
+def overridable(profile: QoSProfile) -> OverridableQoS:
     """Keyword arguments that let the user change a profile by the parameters `qos_overrides.<topic>...`."""
     # A copy: rclpy writes the overrides into the profile that it is given.
     return {'qos_profile': copy(profile), 'qos_overriding_options': QoSOverridingOptions.with_default_policies()}

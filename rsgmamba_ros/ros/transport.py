@@ -1,4 +1,4 @@
-"""What a process must have in its environment before its first DDS participant, so that images get through."""
+"""The DDS settings that a process needs in its environment before its first participant, so that no images are lost."""
 from __future__ import annotations
 
 from collections.abc import MutableMapping
@@ -10,7 +10,8 @@ _VARIABLE = 'FASTRTPS_DEFAULT_PROFILES_FILE'
 def use_shipped_profile(environment: MutableMapping[str, str]) -> None:
     """Name the package's Fast DDS profile, unless the user has named one.
 
-    Stock Fast DDS loses most best-effort VGA images: its shared-memory segment is 512 KiB. The publisher's counts.
+    Stock Fast DDS loses most best-effort VGA images: its shared-memory segment is 512 KiB. The publisher's profile
+    decides.
     """
     profile = share_folder() / 'config' / 'fastdds.xml'
     if profile.is_file():

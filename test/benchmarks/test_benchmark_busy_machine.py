@@ -4,12 +4,12 @@ import pytest
 
 
 @pytest.fixture(scope='module')
-def benchmark(load_benchmark):
+def script(load_benchmark):
     return load_benchmark('busy_machine')
 
 
 @pytest.mark.parametrize('row', ['one thread', 'the node'])
-def test_a_row_is_measured_and_the_busy_processes_end(benchmark, row):
-    figure = benchmark.measure(row, beside=1, seconds=0.1, checkpoint='nano_synthetic_depth')
+def test_a_row_is_measured_and_the_busy_processes_end(script, row):
+    figure = script.measure(row, beside=1, seconds=0.1, checkpoint='nano_synthetic_depth')
     assert figure > 0
     assert not [child for child in psutil.Process().children() if 'numpy.ones' in ' '.join(child.cmdline())]

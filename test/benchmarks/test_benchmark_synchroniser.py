@@ -9,18 +9,18 @@ from rsgmamba_ros.pipeline.synchronisation.synchroniser import SynchroniserConfi
 
 
 @pytest.fixture(scope='module')
-def benchmark(load_benchmark):
+def script(load_benchmark):
     return load_benchmark('synchroniser')
 
 
 @pytest.fixture(scope='module', params=[0.1, 0.05], ids=lambda wait: f'max_wait_s={wait}')
-def judged(benchmark, request):
+def judged(script, request):
     """Name, row, images, bundles and figures of every row."""
     config = SynchroniserConfig(max_wait_s=request.param)
     rows = []
-    for row in benchmark.ROWS:
-        images = benchmark.simulate(row, seed=3)
-        rows.append((row.name, images, benchmark.replay(images, config), benchmark.judge(row, images, config)))
+    for row in script.ROWS:
+        images = script.simulate(row, seed=3)
+        rows.append((row.name, images, script.replay(images, config), script.judge(row, images, config)))
     return config, rows
 
 
@@ -36,9 +36,9 @@ def test_no_silence_is_longer_than_the_wait_and_a_period_of_what_arrives(judged)
     config, rows = judged
     for name, images, _, figures in rows:
         times = [image.received_ns for image in images]
-        arrivals = max(later - earlier for earlier, later in zip(times, times[1:])) / 1e9
+        arfiguress = max(later - earlier for earlier, later in zip(times, times[1:])) / 1e9
         # 4 ms: the simulated delivery varies by +-2 ms.
-        allowed = max(config.max_wait_s + 1 / 30 + 0.004, arrivals + 0.001)
+        allowed = max(config.max_wait_s + 1 / 30 + 0.004, arfiguress + 0.001)
         assert figures.longest_silence_s <= allowed, name
 
 
@@ -54,10 +54,10 @@ def test_clock_faults_are_reported_and_mere_dropouts_are_not(judged):
             assert figures.reported <= 5, name
 
 
-def test_the_quoted_figures_stand_in_where_message_filters_is_missing(benchmark, monkeypatch):
-    monkeypatch.setattr(benchmark, '_message_filters_pairs', lambda images: None)
-    rival = benchmark.judge_message_filters(benchmark.ROWS[3], benchmark.simulate(benchmark.ROWS[3], seed=1))
-    assert rival.source == 'quoted' and rival.bundles == 0
+def test_the_quoted_figures_stand_in_where_message_filters_is_missing(script, monkeypatch):
+    monkeypatch.setattr(script, '_message_filters_pairs', lambda images: None)
+    figures = script.judge_message_filters(script.ROWS[3], script.simulate(script.ROWS[3], seed=1))
+    assert figures.source == 'quoted' and figures.bundles == 0
 
 
 def test_the_command_prints_json(project_root):

@@ -1,17 +1,18 @@
 """The files of a bag -> serialised messages in receive order, whatever wrote the bag and however it ended.
 
-rosbags reads every whole bag. What it refuses is what robots leave behind when they lose power: an MCAP file without
-its end, a folder without metadata.yaml. These are read as far as they go, and the damage is said.
+rosbags reads every complete bag. It refuses what a robot leaves behind when it loses power: an MCAP file without its
+end, or a folder without metadata.yaml. These are read as far as possible, and the damage is reported.
 """
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 import re
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from mcap.records import Channel, Message, Schema
 from mcap.stream_reader import StreamReader
@@ -19,10 +20,10 @@ from rosbags.rosbag1 import Reader as Rosbag1Reader
 from rosbags.rosbag2 import Reader as Rosbag2Reader
 import yaml
 
-from rsgmamba_ros.data.messages.heads import McapMessages, MessageHeads, open_heads, open_mcap
+from rsgmamba_ros.data.bags.indexed_files import BagMessage, McapMessages, MessageHeads, open_heads, open_mcap
 from rsgmamba_ros.vocabulary.errors import BagError
 
-Opened = TypeVar('Opened', MessageHeads, McapMessages)
+Opened = TypeVar('Opened')
 
 STORAGE_SUFFIXES = ('.mcap', '.db3')
 
@@ -50,12 +51,12 @@ class BagFile(Protocol):
     end_ns: int
     ros1: bool
 
-    def messages(self, topics: set[str]) -> Iterator[tuple[str, str, int, bytes | memoryview]]:
-        """Topic, message type, receive time in nanoseconds and serialised message, in receive order."""
+    def messages(self, topics: set[str]) -> Iterator[BagMessage]:
+        """The messages of some topics, in receive order."""
         ...
 
-    def heads(self, topics: set[str]) -> Iterator[tuple[str, str, int, bytes | memoryview]]:
-        """The same, but of a message only its beginning need be there."""
+    def heads(self, topics: set[str]) -> Iterator[BagMessage]:
+        """As `messages`, but of each message only the beginning may be there."""
         ...
 
 
@@ -78,7 +79,7 @@ def open_bag(path: Path, stack: ExitStack) -> tuple[list[BagFile], list[str]]:
     if path.is_dir():
         try:
             return [stack.enter_context(_Rosbag2(path))], []
-        except Exception as error:  # rosbags answers damage with whatever its parsers stumble over
+        except Exception as error:  # rosbags does not turn the errors of its parsers into one of its own
             files = _storage_files(path)
             if not files:
                 raise BagError(f'{path} is no bag: {_line(error)}') from error
@@ -139,39 +140,53 @@ class _RosbagsFile:
     def __exit__(self, *_: object) -> None:
         self._reader.close()
 
-    def messages(self, topics: set[str]) -> Iterator[tuple[str, str, int, bytes | memoryview]]:
+    def messages(self, topics: set[str]) -> Iterator[BagMessage]:
         connections = [connection for connection in self._reader.connections if connection.topic in topics]
         if connections:
             for connection, received_ns, raw in self._reader.messages(connections):
-                yield connection.topic, connection.msgtype, received_ns, raw
+                yield BagMessage(connection.topic, connection.msgtype, received_ns, raw)
 
-    def heads(self, topics: set[str]) -> Iterator[tuple[str, str, int, bytes | memoryview]]:
+    def heads(self, topics: set[str]) -> Iterator[BagMessage]:
         return self.messages(topics)
 
 
 class _Rosbag2(_RosbagsFile):
+    """A bag of ROS 2. Where all of its files have an index, that is quicker than rosbags."""
+
     def __init__(self, path: Path):
-        super().__init__(Rosbag2Reader(path))
+        self._rosbag2 = Rosbag2Reader(path)
+        super().__init__(self._rosbag2)
         self._path = path
-        self._opened: dict[Callable[[Path], Any], list[Any]] = {}
 
-    def messages(self, topics: set[str]) -> Iterator[tuple[str, str, int, bytes | memoryview]]:
-        opened = self._all_files(open_mcap)
-        return chain.from_iterable(file.messages(topics) for file in opened) if opened else super().messages(topics)
+    def messages(self, topics: set[str]) -> Iterator[BagMessage]:
+        indexed = self._indexed
+        return chain.from_iterable(file.messages(topics) for file in indexed) if indexed else super().messages(topics)
 
-    def heads(self, topics: set[str]) -> Iterator[tuple[str, str, int, bytes | memoryview]]:
-        opened = self._all_files(open_heads)
-        return chain.from_iterable(file.heads(topics) for file in opened) if opened else self.messages(topics)
+    def heads(self, topics: set[str]) -> Iterator[BagMessage]:
+        with_heads = self._with_heads
+        return chain.from_iterable(file.heads(topics) for file in with_heads) if with_heads else self.messages(topics)
 
-    def _all_files(self, open_file: Callable[[Path], Opened | None]) -> list[Opened]:
-        """The bag's files in the order in which they were recorded; none if one of them cannot be opened so."""
-        if open_file in self._opened:
-            return self._opened[open_file]
-        files = [self._path] if self._path.is_file() else [
-            self._path / name for name in _recorded_files(self._path / 'metadata.yaml')]
-        opened = [None] if self._reader.compression_mode else [open_file(file) for file in files]
-        self._opened[open_file] = [] if None in opened else opened
-        return self._opened[open_file]
+    @cached_property
+    def _indexed(self) -> list[McapMessages]:
+        return _open_all(self._files(), open_mcap)
+
+    @cached_property
+    def _with_heads(self) -> list[MessageHeads]:
+        return _open_all(self._files(), open_heads)
+
+    def _files(self) -> list[Path]:
+        """The bag's files in the order in which they were recorded; none if they are compressed."""
+        if self._rosbag2.compression_mode:
+            return []
+        if self._path.is_file():
+            return [self._path]
+        return [self._path / name for name in _recorded_files(self._path / 'metadata.yaml')]
+
+
+def _open_all(files: list[Path], open_file: Callable[[Path], Opened | None]) -> list[Opened]:
+    """Open every file; an empty list if one of them cannot be opened in this way."""
+    opened = [file for file in map(open_file, files) if file is not None]
+    return opened if len(opened) == len(files) else []
 
 
 class _Rosbag1(_RosbagsFile):
@@ -202,13 +217,13 @@ class _CutOffMcap:
         self.topics = [Topic(*key, count) for key, count in counts.items()]
         self.start_ns, self.end_ns = times[0], times[-1]
 
-    def messages(self, topics: set[str]) -> Iterator[tuple[str, str, int, bytes | memoryview]]:
-        return (message for message in self._records() if message[0] in topics)
+    def messages(self, topics: set[str]) -> Iterator[BagMessage]:
+        return (message for message in self._records() if message.topic in topics)
 
-    def heads(self, topics: set[str]) -> Iterator[tuple[str, str, int, bytes | memoryview]]:
+    def heads(self, topics: set[str]) -> Iterator[BagMessage]:
         return self.messages(topics)
 
-    def _records(self) -> Iterator[tuple[str, str, int, bytes | memoryview]]:
+    def _records(self) -> Iterator[BagMessage]:
         schemas: dict[int, Schema] = {}
         channels: dict[int, Channel] = {}
         with self._path.open('rb') as stream:
@@ -226,4 +241,4 @@ class _CutOffMcap:
                     channels[record.id] = record
                 elif isinstance(record, Message):
                     channel = channels[record.channel_id]
-                    yield channel.topic, schemas[channel.schema_id].name, record.log_time, record.data
+                    yield BagMessage(channel.topic, schemas[channel.schema_id].name, record.log_time, record.data)

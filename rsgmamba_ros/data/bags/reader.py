@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from rsgmamba_ros.data.bags.files import BagFile, open_bag, Topic
+from rsgmamba_ros.data.bags.indexed_files import BagMessage
 from rsgmamba_ros.data.messages.definitions import typestore
 from rsgmamba_ros.data.messages.images import ImageContent, LABELS, stamped_image
 from rsgmamba_ros.data.messages.serialised_images import (
@@ -162,9 +163,9 @@ class BagReader:
         """Topic, receive time in nanoseconds and message, in receive order."""
         for name in topics:
             self.check_topic(name)
-        for topic, message_type, received_ns, raw, ros1 in self._messages(set(topics), head_only=head_only):
+        for (topic, message_type, received_ns, data), ros1 in self._messages(set(topics), head_only=head_only):
             try:
-                message = parse_image_message(raw, message_type, ros1=ros1, head_only=head_only)
+                message = parse_image_message(data, message_type, ros1=ros1, head_only=head_only)
             except ImageError:
                 self.skipped[f'{topic}: no whole message'] += 1
                 continue
@@ -173,9 +174,9 @@ class BagReader:
     def first_image(self, topic: str) -> ImageMessage | None:
         """The first image of a topic, None if it has none that can be parsed."""
         for file in self._files:
-            for _, message_type, _, raw in file.messages({topic}):
+            for message in file.messages({topic}):
                 try:
-                    return parse_image_message(raw, message_type, ros1=file.ros1)
+                    return parse_image_message(message.data, message.message_type, ros1=file.ros1)
                 except ImageError:
                     return None
         return None
@@ -185,22 +186,23 @@ class BagReader:
 
         ROS 1 messages of types that ROS 2 has too are converted.
         """
-        for topic, message_type, received_ns, raw, ros1 in self._messages(topics):
-            yield topic, message_type, received_ns, bytes(typestore().ros1_to_cdr(raw, message_type) if ros1 else raw)
+        for (topic, message_type, received_ns, data), ros1 in self._messages(topics):
+            cdr = typestore().ros1_to_cdr(data, message_type) if ros1 else data
+            yield topic, message_type, received_ns, bytes(cdr)
 
-    def _messages(self, topics: set[str], *,
-                  head_only: bool = False) -> Iterator[tuple[str, str, int, bytes | memoryview, bool]]:
+    def _messages(self, topics: set[str], *, head_only: bool = False) -> Iterator[tuple[BagMessage, bool]]:
+        """The messages, or their beginnings, each with whether it is ROS 1's serialisation."""
         for file in self._files:
             messages = file.heads(topics) if head_only else file.messages(topics)
             while True:
                 try:
                     message = next(messages, None)
-                except Exception as error:  # rosbags answers damage with whatever its parsers stumble over
+                except Exception as error:  # rosbags does not turn the errors of its parsers into one of its own
                     self.damage.append(f'the bag is damaged and was read in part: {" ".join(str(error).split())}')
                     break
                 if message is None:
                     break
-                yield *message, file.ros1
+                yield message, file.ros1
 
     def check_topic(self, name: str) -> None:
         """Check that a topic carries images.

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from rsgmamba_ros.data.bags.writer import BagWriter
-from rsgmamba_ros.data.messages.images import LABELS
+from rsgmamba_ros.data.messages.images import ImageContent, LABELS
 from rsgmamba_ros.data.synthetic import SceneGenerator
 from rsgmamba_ros.vocabulary.errors import DatasetError
 from rsgmamba_ros.vocabulary.images import Modality
@@ -20,10 +20,12 @@ START_NS = 1_700_000_000_000_000_000
 
 #: How much later than RGB a stream's stamps are, and how long its images take to arrive, nanoseconds: as with a
 #: structured-light camera, whose two images are not taken at once.
-_STAMP_DELAY_NS = {Modality.RGB: 0, Modality.DEPTH: 2_000_000, Modality.THERMAL: 2_000_000, LABELS: 0}
-_ARRIVAL_DELAY_NS = {Modality.RGB: 5_000_000, Modality.DEPTH: 8_000_000, Modality.THERMAL: 8_000_000,
-                     LABELS: 10_000_000}
+_STAMP_DELAY_NS: dict[ImageContent, int] = {
+    Modality.RGB: 0, Modality.DEPTH: 2_000_000, Modality.THERMAL: 2_000_000, LABELS: 0}
+_ARRIVAL_DELAY_NS: dict[ImageContent, int] = {
+    Modality.RGB: 5_000_000, Modality.DEPTH: 8_000_000, Modality.THERMAL: 8_000_000, LABELS: 10_000_000}
 
+_FRAME_ID = 'camera_optical'
 _IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png')
 _COMPRESSED_DEPTH_HEADER = struct.pack('<iff', 0, 0.0, 0.0)
 
@@ -128,21 +130,26 @@ def write_shots(path: str | Path, shots: Iterable[Shot], *, auxiliary: Modality,
     count = 0
     with BagWriter(path, storage=storage, compression=compression) as bag:
         for shot in shots:
-            start_ns = START_NS + round(count / rate_hz * 1e9)
-            images = {Modality.RGB: (shot.rgb, 'rgb8'), auxiliary: (shot.auxiliary, shot.encoding)}
-            if shot.label_map is not None:
-                images[LABELS] = (shot.label_map, 'mono8')
-            for modality, (pixels, encoding) in images.items():
-                stamp_ns = start_ns + _STAMP_DELAY_NS[modality]
-                header = {'stamp_ns': stamp_ns, 'received_ns': stamp_ns + _ARRIVAL_DELAY_NS[modality],
-                          'frame_id': 'camera_optical'}
-                if compressed and modality != LABELS:
-                    suffix, format, data = _compress(modality, pixels, encoding, shot.rgb_file)
-                    bag.write_compressed_image(f'/{modality}/image/{suffix}', data, format=format, **header)
-                else:
-                    bag.write_image(f'/{modality}/image', pixels, encoding=encoding, **header)
+            _write_shot(bag, shot, auxiliary, START_NS + round(count / rate_hz * 1e9), compressed=compressed)
             count += 1
     return count
+
+
+def _write_shot(bag: BagWriter, shot: Shot, auxiliary: Modality, start_ns: int, *, compressed: bool) -> None:
+    images: dict[ImageContent, tuple[np.ndarray, str]] = {
+        Modality.RGB: (shot.rgb, 'rgb8'), auxiliary: (shot.auxiliary, shot.encoding)}
+    if shot.label_map is not None:
+        images[LABELS] = (shot.label_map, 'mono8')
+    for content, (pixels, encoding) in images.items():
+        stamp_ns = start_ns + _STAMP_DELAY_NS[content]
+        received_ns = stamp_ns + _ARRIVAL_DELAY_NS[content]
+        if compressed and isinstance(content, Modality):
+            suffix, format, data = _compress(content, pixels, encoding, shot.rgb_file)
+            bag.write_compressed_image(f'/{content}/image/{suffix}', data, format=format, stamp_ns=stamp_ns,
+                                       received_ns=received_ns, frame_id=_FRAME_ID)
+        else:
+            bag.write_image(f'/{content}/image', pixels, encoding=encoding, stamp_ns=stamp_ns,
+                            received_ns=received_ns, frame_id=_FRAME_ID)
 
 
 def _compress(modality: Modality, pixels: np.ndarray, encoding: str, file: bytes) -> tuple[str, str, bytes]:

@@ -102,7 +102,7 @@ class _Fields:
     def uint32(self) -> int:
         if self._aligned:
             self._position = (self._position + 3) & ~3
-        value, = self._uint32.unpack_from(self._raw, self._position)
+        value: int = self._uint32.unpack_from(self._raw, self._position)[0]
         self._position += 4
         return value
 

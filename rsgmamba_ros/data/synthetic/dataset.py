@@ -81,7 +81,7 @@ def _renderer() -> str:
 
 def _is_complete(folder: Path) -> bool:
     try:
-        return json.loads((folder / 'complete.json').read_text())['renderer'] == _renderer()
+        return bool(json.loads((folder / 'complete.json').read_text())['renderer'] == _renderer())
     except (OSError, ValueError, KeyError):
         return False
 

@@ -148,8 +148,8 @@ def _cast_part(buffers: _Buffers, rays: np.ndarray, crop: tuple[slice, slice], e
     c, s = np.float32(cos(pose.heading)), np.float32(sin(pose.heading))
     dx, dy, dz = (rays[i][crop] for i in range(3))
     ray = (c * dx - s * dz, dy, s * dx + c * dz)
-    origin = (c * np.float32(eye[0]) - s * np.float32(eye[2]), np.float32(eye[1]),
-              s * np.float32(eye[0]) + c * np.float32(eye[2]))
+    origin: _Origin = (c * np.float32(eye[0]) - s * np.float32(eye[2]), np.float32(eye[1]),
+                       s * np.float32(eye[0]) + c * np.float32(eye[2]))
     distance, local_normal = _SOLIDS[part.shape](ray, origin, part.half)
     depth, surface, normal, texture, shadow, plane = buffers
     hit = (distance < depth[crop]) & (distance > _NEAREST_M)
@@ -168,9 +168,10 @@ def _cast_part(buffers: _Buffers, rays: np.ndarray, crop: tuple[slice, slice], e
 
 
 _Planes = tuple[np.ndarray, np.ndarray, np.ndarray]
+_Origin = tuple[np.float32, np.float32, np.float32]
 
 
-def _hit_ellipsoid(ray: _Planes, origin: Vector, half: Vector) -> tuple[np.ndarray, _Planes]:
+def _hit_ellipsoid(ray: _Planes, origin: _Origin, half: Vector) -> tuple[np.ndarray, _Planes]:
     inverse = [np.float32(1 / h) for h in half]
     d = [ray[i] * inverse[i] for i in range(3)]
     o = [origin[i] * inverse[i] for i in range(3)]
@@ -181,7 +182,7 @@ def _hit_ellipsoid(ray: _Planes, origin: Vector, half: Vector) -> tuple[np.ndarr
     return distance, (normal[0] * scale, normal[1] * scale, normal[2] * scale)
 
 
-def _hit_cylinder(ray: _Planes, origin: Vector, half: Vector) -> tuple[np.ndarray, _Planes]:
+def _hit_cylinder(ray: _Planes, origin: _Origin, half: Vector) -> tuple[np.ndarray, _Planes]:
     """An upright cylinder of radius half[0] without caps: it stands on the floor and is taller than the eye."""
     radius = np.float32(half[0])
     distance = _solve_nearest(ray[0] ** 2 + ray[2] ** 2, ray[0] * origin[0] + ray[2] * origin[2],
@@ -192,7 +193,7 @@ def _hit_cylinder(ray: _Planes, origin: Vector, half: Vector) -> tuple[np.ndarra
     return distance, normal
 
 
-def _hit_cuboid(ray: _Planes, origin: Vector, half: Vector) -> tuple[np.ndarray, _Planes]:
+def _hit_cuboid(ray: _Planes, origin: _Origin, half: Vector) -> tuple[np.ndarray, _Planes]:
     entries, exits = [], []
     for i in range(3):
         inverse = 1 / np.where(np.abs(ray[i]) < _EPSILON, _EPSILON, ray[i])
@@ -202,11 +203,11 @@ def _hit_cuboid(ray: _Planes, origin: Vector, half: Vector) -> tuple[np.ndarray,
     entry = np.maximum(np.maximum(entries[0], entries[1]), entries[2])
     leave = np.minimum(np.minimum(exits[0], exits[1]), exits[2])
     distance = np.where(entry < leave, entry, np.float32(np.inf))
-    normal = tuple(np.where(entries[i] == entry, -np.sign(ray[i]), np.float32(0)) for i in range(3))
-    return distance, normal
+    x, y, z = (np.where(entries[i] == entry, -np.sign(ray[i]), np.float32(0)) for i in range(3))
+    return distance, (x, y, z)
 
 
-def _solve_nearest(a: np.ndarray, b: np.ndarray, c: float) -> np.ndarray:
+def _solve_nearest(a: np.ndarray, b: np.ndarray, c: np.float32) -> np.ndarray:
     """Smaller root of a t^2 + 2 b t + c = 0, inf where there is none."""
     root = b * b - a * np.float32(c)
     return np.where(root > 0, (-b - np.sqrt(np.maximum(root, 0))) / np.maximum(a, _EPSILON), np.float32(np.inf))

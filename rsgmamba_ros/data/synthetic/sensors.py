@@ -39,7 +39,8 @@ def rgb_image(buffers: GeometryBuffers, world: World, *, time_s: float, rng: np.
     noise *= cv2.sqrt(image * np.float32(2.5e-4) + np.float32(6e-5))
     image += noise
     # A display gamma of 2 rather than 2.2 costs a square root instead of a power.
-    return (cv2.sqrt(np.clip(image, 0, 1, out=image)) * 255 + np.float32(0.5)).astype(np.uint8)
+    encoded: np.ndarray = cv2.sqrt(np.clip(image, 0, 1, out=image)) * 255 + np.float32(0.5)
+    return encoded.astype(np.uint8)
 
 
 def depth_image(buffers: GeometryBuffers, *, focal_px: float, rng: np.random.Generator) -> np.ndarray:
@@ -71,18 +72,19 @@ def thermal_image(buffers: GeometryBuffers, world: World, *, time_s: float, rng:
     slowly, columns differ by a fixed pattern, and pixels have a noise of 0.06 K.
     """
     height, width = buffers.depth.shape
-    warmth = np.take(np.array([s.warmth_k for s in buffers.surfaces], np.float32), buffers.surface)
+    warmth: np.ndarray = np.take(np.array([s.warmth_k for s in buffers.surfaces], np.float32), buffers.surface)
     for decal, mask in _decal_masks(world.decals, buffers):
         warmth[mask] += np.float32(decal.warmth_k)
     warmth *= np.float32(0.8) + np.float32(0.2) * buffers.facing
     warmth += (_pattern(buffers) - np.float32(0.5)) * np.float32(0.5)
     warmth -= np.where(buffers.plane <= 2, buffers.texture[1] * (buffers.plane != 1), 0) * np.float32(0.6)
-    warmth = cv2.GaussianBlur(warmth, (5, 5), 0.9)
+    warmth = np.asarray(cv2.GaussianBlur(warmth, (5, 5), 0.9), np.float32)
     # The same camera has the same columns in every image: seeded by the world, not by the time.
     columns = np.random.default_rng(round(world.ambient_c * 1e6)).normal(0, 0.05, (1, width)).astype(np.float32)
     drift = np.float32(world.ambient_c + 0.4 * np.sin(0.05 * time_s))
     warmth += rng.standard_normal((height, width), dtype=np.float32) * np.float32(0.06) + columns + drift
-    return np.round(warmth * 100) / np.float32(100)
+    steps: np.ndarray = np.round(warmth * 100)
+    return steps / np.float32(100)
 
 
 def _pattern(buffers: GeometryBuffers) -> np.ndarray:
@@ -91,7 +93,8 @@ def _pattern(buffers: GeometryBuffers) -> np.ndarray:
     layer = np.array([PATTERNS.index(s.pattern) * TILE * TILE for s in buffers.surfaces], np.int32)
     per_pixel = np.take(scale, buffers.surface)
     u, v = ((coordinate * per_pixel).astype(np.int32) & (TILE - 1) for coordinate in buffers.texture)
-    return np.take(pattern_stack().reshape(-1), np.take(layer, buffers.surface) + v * TILE + u)
+    values: np.ndarray = np.take(pattern_stack().reshape(-1), np.take(layer, buffers.surface) + v * TILE + u)
+    return values
 
 
 def _decal_masks(decals: Iterable[Decal], buffers: GeometryBuffers) -> Iterable[tuple[Decal, np.ndarray]]:

@@ -40,4 +40,5 @@ def _cloud(rng: np.random.Generator, cells: int) -> np.ndarray:
     tiled = np.tile(noise, (3, 3))
     smooth = cv2.GaussianBlur(tiled, (0, 0), TILE / cells / 2.5)[TILE:2 * TILE, TILE:2 * TILE]
     low, high = np.percentile(smooth, (1, 99))
-    return np.clip((smooth - low) / (high - low), 0, 1)
+    scaled: np.ndarray = np.clip((smooth - low) / (high - low), 0, 1)
+    return scaled

@@ -224,8 +224,12 @@ def _person(rng: np.random.Generator) -> tuple[Part, ...]:
     for side in (-1, 1):
         parts.append(Part('ellipsoid', (side * 0.1, -0.42, 0.0), (0.095, 0.46, 0.11), trousers, side * 0.16))
         parts.append(Part('ellipsoid', (side * 0.27, -1.1, 0.0), (0.065, 0.32, 0.075), shirt, -side * 0.12))
-    return tuple(Part(p.shape, tuple(size * v for v in p.offset), tuple(size * v for v in p.half), p.surface, p.swing_m)
-                 for p in parts)
+    return tuple(Part(p.shape, _scaled(p.offset, size), _scaled(p.half, size), p.surface, p.swing_m) for p in parts)
+
+
+def _scaled(vector: Vector, size: float) -> Vector:
+    x, y, z = vector
+    return size * x, size * y, size * z
 
 
 def _vehicle(rng: np.random.Generator) -> tuple[Part, ...]:

@@ -1,4 +1,4 @@
-"""What happens in the node, to the health monitor; its report, to /diagnostics and the log."""
+"""Events of the node -> health monitor -> /diagnostics and the log."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
@@ -6,7 +6,8 @@ import re
 from threading import Lock
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from rclpy.clock import Clock, ClockType
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
 from rclpy.node import Node
 
 from rsgmamba_ros.pipeline.monitoring.health import HealthMonitor
@@ -20,7 +21,7 @@ _DEPTH = 10
 
 
 class Diagnostics:
-    """May be called from every thread.
+    """Counts events and publishes the health report once a period. May be called from every thread.
 
     Args:
         modalities: every configured input.
@@ -42,12 +43,12 @@ class Diagnostics:
         self._timer = node.create_timer(period_s, self._publish, clock=self._steady)
 
     def destroy(self) -> None:
-        """Take timer and topic back."""
+        """Destroy timer and publisher."""
         self._node.destroy_timer(self._timer)
         self._node.destroy_publisher(self._publisher)
 
     def arrived(self, modality: Modality, *, stamp_ns: int) -> None:
-        """Count an image, whatever becomes of it."""
+        """Count an image that arrived, used or not."""
         with self._lock:
             self._health.image_arrived(modality, stamp_ns=stamp_ns, now_ns=self._now_ns())
 
@@ -57,25 +58,25 @@ class Diagnostics:
             self._health.bundle_released(bundle)
 
     def segmented(self, segmentation: Segmentation) -> None:
-        """Count a result, and write what it reports into the log."""
+        """Count a result, and log the faults that it reports."""
         with self._lock:
             self._health.segmented(segmentation, now_ns=self._now_ns())
         for report in segmentation.reports:
             self._report_error(_kind(report), report)
 
     def dropped(self, cause: str, count: int = 1) -> None:
-        """Count what was lost, under a name such as `bundle.drop.superseded`."""
+        """Count losses under a cause such as `bundle.drop.superseded`."""
         if count:
             with self._lock:
                 self._health.image_dropped(cause, now_ns=self._now_ns(), count=count)
 
     def failed(self, cause: str, message: str) -> None:
-        """Count one loss and write the reason into the log."""
+        """Count one loss and log the reason."""
         self.dropped(cause)
         self._report_error(cause, message)
 
     def mismatched(self, modality: Modality, message: str) -> None:
-        """Remember that a publisher's QoS does not fit, and write it into the log."""
+        """Remember that a publisher has incompatible QoS, and log it."""
         self._mismatches[modality] = message
         self._report_error(f'{modality}.qos', message)
 
@@ -87,7 +88,7 @@ class Diagnostics:
     def _now_ns(self) -> int:
         return self._clock.now().nanoseconds
 
-    # Two lines of code, because rclpy allows each only one severity.
+    # Two methods, because rclpy allows one severity for each line of code.
 
     def _write_error(self, line: str) -> None:
         self._node.get_logger().error(line)
@@ -105,7 +106,7 @@ class Diagnostics:
             self._health.synchroniser_counted(self._counters, now_ns=now_ns)
             report = self._health.report(now_ns)
             for finding in report.findings:
-                if finding.source != 'synchroniser':  # those were in the log with the first result that had them
+                if finding.source != 'synchroniser':  # the first result that had such a finding was logged already
                     line = f'{finding.source}: {finding.text}'
                     self._warnings.report(_kind(line), line, now_ns=self._steady.now().nanoseconds)
         message = DiagnosticArray(status=statuses(report, dict(self._mismatches),
@@ -118,7 +119,7 @@ def statuses(report: HealthReport, mismatches: Mapping[Modality, str], *, name: 
     """Turn a report into one status for each input, one for the synchroniser and one for the output.
 
     Args:
-        mismatches: for each modality with a publisher of incompatible QoS a line for people.
+        mismatches: a message for each modality that has a publisher of incompatible QoS.
         name: of the node.
     """
     found = list(report.findings)
@@ -150,5 +151,5 @@ def _input_values(health: InputHealth) -> dict[str, object]:
 
 
 def _kind(text: str) -> str:
-    """What two lines have in common that differ in their figures only."""
+    """The text without its figures, so that lines which differ in figures only are throttled together."""
     return re.sub(r'[\d.]+', '#', text)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rclpy.node import Node
+from rclpy.subscription import Subscription
 
 try:
     from message_filters import Subscriber
@@ -12,7 +13,8 @@ except ImportError:  # it has no wheels
     Subscriber = None
 
 
-def subscribe(node: Node, message_type: type, topic: str, callback: Callable[[Any], None], **options: Any) -> Any:
+def subscribe(node: Node, message_type: type, topic: str, callback: Callable[[Any], None],
+              **options: Any) -> Subscription:
     """Subscribe to a topic.
 
     Args:
@@ -25,4 +27,5 @@ def subscribe(node: Node, message_type: type, topic: str, callback: Callable[[An
         return node.create_subscription(message_type, topic, callback, **options)
     subscriber = Subscriber(node, message_type, topic, **options)
     subscriber.registerCallback(callback)
-    return subscriber.sub
+    subscription: Subscription = subscriber.sub
+    return subscription

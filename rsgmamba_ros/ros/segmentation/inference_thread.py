@@ -13,7 +13,7 @@ class InferenceThread:
     """Calls `work` with bundles, oldest first, outside of any lock.
 
     Args:
-        work: takes one bundle and reports its own errors; one that it lets out is printed, and the next bundle comes.
+        work: takes one bundle and handles its own errors; an exception is printed, and the thread goes on.
         forget: called on this thread before the next bundle after `clear`.
         queue_size: bundles that may wait while the network is busy. Each adds at most one inference to the latency; a
             queue of a few lets a short stall pass without a loss, and more only delays.
@@ -33,7 +33,7 @@ class InferenceThread:
         self._thread.start()
 
     def put(self, bundle: ImageBundle) -> int:
-        """Hand over a bundle; the number of older ones that had to make room, 0 or 1."""
+        """Add a bundle; the number of older ones that were dropped for it, 0 or 1."""
         with self._changed:
             superseded = 0
             if len(self._queue) >= self._queue_size:
@@ -44,7 +44,7 @@ class InferenceThread:
         return superseded
 
     def clear(self) -> int:
-        """Drop what waits and forget earlier images, as after a jump back in time; the number dropped."""
+        """Drop waiting bundles and forget earlier images, as after a jump back in time; the number dropped."""
         with self._changed:
             dropped = len(self._queue)
             self._queue.clear()

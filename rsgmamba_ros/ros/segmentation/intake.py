@@ -1,12 +1,12 @@
-"""From messages to bundles: conversion, synchroniser and its deadline, all on the executor's thread."""
+"""Messages -> bundles: conversion, synchroniser and its deadline, all on the executor's thread."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from rclpy.clock import JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.node import Node
+from sensor_msgs.msg import CompressedImage, Image
 
 from rsgmamba_ros.pipeline.synchronisation.synchroniser import Synchroniser
 from rsgmamba_ros.ros.conversions import image_from_message, nanoseconds
@@ -21,7 +21,7 @@ _IDLE_NS = 3_600_000_000_000
 
 
 class Intake:
-    """Feeds the synchroniser from the topics and hands its bundles on.
+    """Feeds the synchroniser from the topics and passes its bundles on.
 
     Args:
         synchroniser: reset when this is destroyed.
@@ -50,14 +50,14 @@ class Intake:
             for modality, transport in transports.items()]
 
     def destroy(self) -> None:
-        """Take the subscriptions and the timer back; what waited for its partner is dropped and counted."""
+        """Destroy subscriptions and timer; images that wait for their partner are dropped and counted."""
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
         self._jump_handle.unregister()
         self._node.destroy_timer(self._timer)
         self._synchroniser.reset()
 
-    def _on_message(self, modality: Modality, message: Any) -> None:
+    def _on_message(self, modality: Modality, message: Image | CompressedImage) -> None:
         now_ns = self._clock.now().nanoseconds
         if now_ns == 0:
             self._diagnostics.failed(f'{modality}.drop.no_clock', 'use_sim_time is set and nothing has come on '
@@ -69,7 +69,7 @@ class Intake:
             self._hand_on(self._synchroniser.push(image, now_ns=now_ns))
         except RSGMambaError as error:
             self._diagnostics.failed(f'{modality}.drop.unreadable', str(error))
-        except Exception as error:  # whatever it is, it is one message; the next may be well
+        except Exception as error:  # one message is lost; the next one may be good
             self._diagnostics.failed(f'{modality}.drop.internal_error', f'{modality}: unexpected {error!r}')
 
     def _on_lost(self, modality: Modality, count: int) -> None:

@@ -1,8 +1,11 @@
 """The node's outputs: label map, confidence, overlay, class names, reliability."""
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
-from rclpy.lifecycle import LifecycleNode
+from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
+from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
 from rsgmamba_ros.msg import Reliability
@@ -36,11 +39,13 @@ class ResultPublishers:
         self._reliability = self._publisher(Reliability, 'segmentation/reliability')
         self._label_info = self._publisher(LabelInfo, 'segmentation/label_info', LATCHED) if LabelInfo else None
 
-    def _publisher(self, message_type: type, topic: str, profile=RESULT):
-        return self._node.create_lifecycle_publisher(message_type, topic, **overridable(profile))
+    def _publisher(self, message_type: type, topic: str, profile: QoSProfile = RESULT) -> LifecyclePublisher:
+        publisher: LifecyclePublisher = self._node.create_lifecycle_publisher(message_type, topic,
+                                                                              **overridable(profile))
+        return publisher
 
     def publish_labels(self) -> None:
-        """Publish the class names, once for everyone who comes later; without vision_msgs there is nothing to do."""
+        """Publish the class names once, latched; does nothing where vision_msgs is not installed."""
         if self._label_info is None:
             return
         message = LabelInfo(class_map=[VisionClass(class_id=index, class_name=name)
@@ -50,26 +55,26 @@ class ResultPublishers:
 
     def publish(self, segmentation: Segmentation, bundle: ImageBundle, *, now_ns: int, min_confidence: float,
                 unlabelled_value: int, overlay_alpha: float) -> None:
-        """Publish one result; images that nobody subscribed to are not computed.
+        """Publish one result; confidence and overlay are computed only while they have subscribers.
 
         Args:
-            bundle: what the result was made of, for the overlay.
+            bundle: its leading image is the background of the overlay.
             now_ns: time by the node's clock, nanoseconds.
             min_confidence: pixels below it become unlabelled, 0..1.
             overlay_alpha: weight of the colours, 0..1.
         """
-        header = {'stamp_ns': segmentation.stamp_ns, 'frame_id': segmentation.frame_id}
+        message = partial(image_message, stamp_ns=segmentation.stamp_ns, frame_id=segmentation.frame_id)
         label_map = with_unlabelled(segmentation, min_confidence, unlabelled_value)
-        self._label_map.publish(image_message(label_map, 'mono8', **header))
+        self._label_map.publish(message(label_map, 'mono8'))
         self._reliability.publish(reliability_message(segmentation, now_ns=now_ns))
         if self._confidence.get_subscription_count():
-            self._confidence.publish(image_message(segmentation.confidence, 'mono8', **header))
+            self._confidence.publish(message(segmentation.confidence, 'mono8'))
         if self._overlay.get_subscription_count():
             painted = overlay(bundle.leading_image.pixels, label_map, self._labels, alpha=overlay_alpha)
-            self._overlay.publish(image_message(painted, 'rgb8', **header))
+            self._overlay.publish(message(painted, 'rgb8'))
 
     def destroy(self) -> None:
-        """Take the topics back."""
+        """Destroy the publishers."""
         for publisher in (self._label_map, self._confidence, self._overlay, self._reliability, self._label_info):
             if publisher is not None:
                 self._node.destroy_lifecycle_publisher(publisher)

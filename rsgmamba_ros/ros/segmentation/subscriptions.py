@@ -7,26 +7,27 @@ from typing import Any
 
 from rclpy.node import Node
 from rclpy.qos import qos_policy_name_from_kind, QoSProfile
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
 from rsgmamba_ros.ros.qos import overridable, SubscriptionEventCallbacks, UnsupportedEventTypeError
 from rsgmamba_ros.ros.segmentation.filters import subscribe
 from rsgmamba_ros.vocabulary.images import Modality
 
-MESSAGE_TYPES = {'raw': Image, 'compressed': CompressedImage}
+MESSAGE_TYPES: dict[str, type] = {'raw': Image, 'compressed': CompressedImage}
 
 
 @dataclass(frozen=True)
 class InputListener:
-    """Who is told what arrives on a topic, and what cannot.
+    """Callbacks for what arrives on a topic, and for what cannot arrive.
 
     Attributes:
         on_message: modality and message.
-        on_mismatch: modality and a line for people: a publisher is there, but its QoS is incompatible.
+        on_mismatch: modality and a message for the user: there is a publisher, but its QoS is incompatible.
         on_lost: modality and the number of messages that the middleware lost.
     """
 
-    on_message: Callable[[Modality, Any], None]
+    on_message: Callable[[Modality, Image | CompressedImage], None]
     on_mismatch: Callable[[Modality, str], None]
     on_lost: Callable[[Modality, int], None]
 
@@ -43,7 +44,7 @@ def message_type(topic: str, transport: str) -> type:
 
 
 def subscribe_to_images(node: Node, modality: Modality, *, transport: str, profile: QoSProfile,
-                        listener: InputListener) -> Any:
+                        listener: InputListener) -> Subscription:
     """Subscribe to `<modality>/image`; the subscription, for `Node.destroy_subscription`."""
     topic = node.resolve_topic_name(f'{modality}/image')
 
@@ -60,6 +61,6 @@ def subscribe_to_images(node: Node, modality: Modality, *, transport: str, profi
     try:
         events = SubscriptionEventCallbacks(incompatible_qos=on_mismatch, message_lost=on_lost)
         return subscribe(*arguments, event_callbacks=events, **options)
-    except UnsupportedEventTypeError:  # not every middleware tells of lost messages
+    except UnsupportedEventTypeError:  # not every middleware reports lost messages
         events = SubscriptionEventCallbacks(incompatible_qos=on_mismatch)
         return subscribe(*arguments, event_callbacks=events, **options)

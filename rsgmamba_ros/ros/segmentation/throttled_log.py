@@ -1,13 +1,13 @@
-"""One line in the log for a fault that repeats with every image."""
+"""Throttled logging: a fault that repeats with every image gives one line a period."""
 from __future__ import annotations
 
 from collections.abc import Callable
 
 
 class ThrottledLog:
-    """Writes the first message of each key, then at most one a period, with the number held back.
+    """Writes the first message of each key, then at most one a period, with the number of those left out.
 
-    rclpy's own throttle counts by line of code; here one line of code reports many different faults.
+    rclpy throttles by line of code; here one line of code reports many different faults.
 
     Args:
         write: takes the line, for example a logger's `error`.

@@ -18,7 +18,7 @@ import shutil
 import signal
 import sys
 import time
-from typing import Any
+from typing import Any, NoReturn
 
 from tqdm import tqdm
 
@@ -44,6 +44,31 @@ _STARTED = re.compile(r'first image at (\d+) ns')
 _ERROR = re.compile(r'^\[(?:ERROR|FATAL)\] \[[\d.]+\] \[[^]]*\]: (.*)$', re.MULTILINE)
 
 
+@dataclass(frozen=True)
+class DemoOptions:
+    """What to show, and where the results go.
+
+    Attributes:
+        checkpoint: file of the network.
+        seed: which room.
+        rate_hz: images of each camera per second.
+        phase_s: length of each phase, seconds.
+        height: of the images, pixels.
+        width: likewise.
+        domain_id: ROS_DOMAIN_ID of the processes.
+    """
+
+    out: Path
+    modality: Modality
+    checkpoint: Path
+    seed: int
+    rate_hz: float
+    phase_s: float
+    height: int
+    width: int
+    domain_id: int
+
+
 @dataclass
 class Outcome:
     """How far the demo came.
@@ -61,17 +86,18 @@ class Outcome:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; the exit status: 0, 1 after an error (one line on stderr), 130 after Ctrl-C."""
-    options = _parser().parse_args(arguments)
+    parsed = _parser().parse_args(arguments)
     # Ended by `kill` or by a CI's time limit, it cleans up as after Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    phases = demo_phases(Modality(options.modality), options.phase_s)
     try:
-        modality = Modality(options.modality)
-        options.checkpoint = str(checkpoint_path(options.checkpoint or SYNTHETIC[modality], modality))
+        modality = Modality(parsed.modality)
+        checkpoint = checkpoint_path(parsed.checkpoint or SYNTHETIC[modality], modality)
+        options = DemoOptions(**{**vars(parsed), 'modality': modality, 'checkpoint': checkpoint})
+        phases = demo_phases(modality, options.phase_s)
         _clear(options.out)
         outcome = _run(options, phases)
         if outcome.start_ns is not None:
-            _report(options, phases, outcome)
+            _report(options, phases, outcome, outcome.start_ns)
     except (RSGMambaError, OSError) as error:
         outcome = Outcome(problem=str(error), status=1)
     if outcome.problem:
@@ -114,7 +140,7 @@ def _environment(out: Path, domain_id: int) -> dict[str, str]:
     return environment
 
 
-def _run(options: argparse.Namespace, phases: Sequence[Phase]) -> Outcome:
+def _run(options: DemoOptions, phases: Sequence[Phase]) -> Outcome:
     outcome = Outcome()
     with ProcessGroup(options.out / LOGS, _environment(options.out, options.domain_id)) as processes:
         try:
@@ -130,10 +156,10 @@ def _run(options: argparse.Namespace, phases: Sequence[Phase]) -> Outcome:
     return outcome
 
 
-def _start(processes: ProcessGroup, options: argparse.Namespace, phases: Sequence[Phase]) -> None:
-    common = {'modality': options.modality}
+def _start(processes: ProcessGroup, options: DemoOptions, phases: Sequence[Phase]) -> None:
+    common = {'modality': str(options.modality)}
     # When RGB dies, the auxiliary images that came since are segmented at once: room for them, so that none is dropped.
-    processes.start('node', 'segmentation.node', {**common, 'autostart': True, 'checkpoint': options.checkpoint,
+    processes.start('node', 'segmentation.node', {**common, 'autostart': True, 'checkpoint': str(options.checkpoint),
                                                   'queue_size': 8, 'threads': _threads()})
     processes.start('recorder', 'tools.recorder', {**common, 'bag': str((options.out / BAG).resolve())})
     processes.start('sensors', 'tools.sensors', {
@@ -178,28 +204,28 @@ def _watch(processes: ProcessGroup, phases: Sequence[Phase]) -> None:
             if passed_s > end_s + 20:
                 raise ProcessError('the sensors do not come to an end; is the machine overloaded?')
             index = phase_at(phases, min(passed_s, end_s - 0.001))
-            progress.set_description_str(phases[index].name, refresh=False)
+            progress.set_description_str('' if index is None else phases[index].name, refresh=False)
             progress.update(min(passed_s, end_s) - progress.n)
             time.sleep(_POLL_S)
         progress.update(end_s - progress.n)
     processes.check(may_end='sensors')
 
 
-def _progress(total: float | None, bar_format: str, **options: Any) -> tqdm:
+def _progress(total: float | None, bar_format: str, *, desc: str = '') -> tqdm[NoReturn]:
     # In a log file every refresh is a line of its own.
     period_s = 0.2 if sys.stderr.isatty() else 20.0
-    return tqdm(total=total, bar_format=bar_format, mininterval=period_s, maxinterval=period_s, **options)
+    return tqdm(total=total, bar_format=bar_format, mininterval=period_s, maxinterval=period_s, desc=desc)
 
 
-def _report(options: argparse.Namespace, phases: Sequence[Phase], outcome: Outcome) -> None:
+def _report(options: DemoOptions, phases: Sequence[Phase], outcome: Outcome, start_ns: int) -> None:
     """Evaluate the bag: table, summary and picture."""
-    auxiliary = Modality(options.modality)
+    auxiliary = options.modality
     tracebacks = sum((options.out / LOGS / f'{name}.log').read_text(errors='replace').count('Traceback')
                      for name in ('node', 'recorder', 'sensors'))
     if tracebacks and not outcome.problem:
         outcome.problem, outcome.status = f'{tracebacks} exceptions in {options.out / LOGS}', 1
     try:
-        recording = read_recording(options.out / BAG, phases, start_ns=outcome.start_ns, auxiliary=auxiliary,
+        recording = read_recording(options.out / BAG, phases, start_ns=start_ns, auxiliary=auxiliary,
                                    labels=SYNTHETIC_LABELS)
     except BagError as error:
         outcome.problem, outcome.status = outcome.problem or str(error), outcome.status or 1
@@ -207,7 +233,7 @@ def _report(options: argparse.Namespace, phases: Sequence[Phase], outcome: Outco
     summaries = summarise(recording, phases, auxiliary=auxiliary)
     facts: dict[str, Any] = {
         'complete': not outcome.problem, 'problem': outcome.problem, 'command': ' '.join(map(str, sys.argv)),
-        'modality': options.modality, 'checkpoint': options.checkpoint, 'seed': options.seed,
+        'modality': str(options.modality), 'checkpoint': str(options.checkpoint), 'seed': options.seed,
         'rate_hz': options.rate_hz, 'height': options.height, 'width': options.width}
     (options.out / SUMMARY).write_text(json.dumps(as_json(summaries, facts), indent=2) + '\n', encoding='utf-8')
     print(table(summaries, (Modality.RGB, auxiliary)))

@@ -2,18 +2,17 @@
 
     python -m rsgmamba_ros.ros.tools.recorder --ros-args -p bag:=out/run -p modality:=depth
 
-Messages go into the bag as they came over the wire, stamped with the time of arrival. Only the overlay, for the eyes
-alone, is stored as JPEG. Any signal that ends the process ends the bag properly.
+Messages are stored as they arrive, with the time of arrival. Only the overlay, which nobody computes with, is stored
+as JPEG. SIGINT and SIGTERM close the bag properly.
 """
 from __future__ import annotations
 
+from dataclasses import dataclass
 import os
 import sys
-from typing import Any
 
 import cv2
 from diagnostic_msgs.msg import DiagnosticArray
-import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
@@ -23,9 +22,10 @@ from rsgmamba_ros.data.bags.writer import BagWriter
 from rsgmamba_ros.msg import Reliability
 from rsgmamba_ros.ros.conversions import image_from_message, nanoseconds
 from rsgmamba_ros.ros.qos import INPUT_QOS, RESULT
-from rsgmamba_ros.ros.stopping import NO_SIGNAL_HANDLERS, StopFlag
+from rsgmamba_ros.ros.running import run_node, spin, StopFlag
+from rsgmamba_ros.ros.tools.parameters import parameter, read_parameters
 from rsgmamba_ros.ros.transport import use_shipped_profile
-from rsgmamba_ros.vocabulary.errors import RSGMambaError
+from rsgmamba_ros.vocabulary.errors import ConfigError
 from rsgmamba_ros.vocabulary.images import Modality
 
 #: What is recorded as it comes, `{modality}` being depth or thermal; inputs have the sensors' QoS.
@@ -38,28 +38,47 @@ OVERLAY = 'segmentation/overlay'
 _JPEG_QUALITY = 85
 
 
-class Recorder(Node):
-    """Subscribes to everything and writes it down.
+@dataclass(frozen=True)
+class RecorderParameters:
+    """The recorder's parameters.
 
     Raises:
-        BagError: the bag exists already, or cannot be made.
+        ConfigError: `input_qos` is unknown.
     """
 
-    def __init__(self, **options: Any):
-        super().__init__('recorder', **options)
-        bag = self.declare_parameter('bag', 'recording').value
-        modality = self.declare_parameter('modality', 'depth').value
-        sensors = INPUT_QOS[self.declare_parameter('input_qos', 'reliable').value]
-        self._bag = BagWriter(bag, compression='storage')
+    bag: str = parameter('recording', 'folder to create')
+    modality: str = parameter('depth', 'what is recorded beside RGB: depth or thermal')
+    input_qos: str = parameter('reliable', 'QoS of the sensor topics: sensor_data or reliable')
+
+    def __post_init__(self) -> None:
+        if self.input_qos not in INPUT_QOS:
+            raise ConfigError(f'input_qos is {self.input_qos!r}; expected one of {list(INPUT_QOS)}')
+
+
+class Recorder(Node):
+    """Subscribes to all inputs and outputs of the segmentation node and writes them into a bag.
+
+    Raises:
+        RSGMambaError: the bag exists already or cannot be made, or a parameter cannot be used.
+    """
+
+    def __init__(self) -> None:
+        super().__init__('recorder')
+        settings = read_parameters(self, RecorderParameters)
+        self._bag = BagWriter(settings.bag, compression='storage')
         for topic, message_type in INPUTS.items():
-            self._record(topic.format(modality=modality), message_type, sensors)
+            self._record(topic.format(modality=settings.modality), message_type, INPUT_QOS[settings.input_qos])
         for topic, message_type in OUTPUTS.items():
             self._record(topic, message_type, RESULT)
         self.create_subscription(Image, OVERLAY, self._on_overlay, RESULT)
-        self.get_logger().info(f'recording into {bag}')
+        self.get_logger().info(f'recording into {settings.bag}')
+
+    def run(self, executor: SingleThreadedExecutor) -> None:
+        """Record until the process is told to stop."""
+        spin(executor, StopFlag())
 
     def close(self) -> None:
-        """End the bag."""
+        """Close the bag."""
         self._bag.close()
 
     def _record(self, topic: str, message_type: type, profile: QoSProfile) -> None:
@@ -87,23 +106,7 @@ class Recorder(Node):
 def main(arguments: list[str] | None = None) -> int:
     """Record until told to stop; the exit status."""
     use_shipped_profile(os.environ)
-    rclpy.init(args=arguments, **NO_SIGNAL_HANDLERS)
-    executor, node, stop = SingleThreadedExecutor(), None, StopFlag()
-    try:
-        node = Recorder()
-        executor.add_node(node)
-        while not stop:
-            executor.spin_once(timeout_sec=0.1)
-    except RSGMambaError as error:
-        print(f'recorder_node: {error}', file=sys.stderr)
-        return 1
-    finally:
-        executor.shutdown()
-        if node is not None:
-            node.close()
-            node.destroy_node()
-        rclpy.try_shutdown()
-    return 0
+    return run_node('recorder_node', Recorder, Recorder.run, close=Recorder.close, arguments=arguments)
 
 
 if __name__ == '__main__':

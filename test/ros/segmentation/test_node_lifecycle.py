@@ -16,7 +16,7 @@ import torch
 from rsgmamba_ros.ops.cpu.sharing import CpuSharing
 from rsgmamba_ros.ros import qos
 from rsgmamba_ros.ros.conversions import image_message, stamp_message
-from rsgmamba_ros.ros.segmentation import node as segmentation_node
+from rsgmamba_ros.ros.segmentation import data_path
 from rsgmamba_ros.ros.segmentation.node import SegmentationNode
 
 RGB = np.random.default_rng(0).integers(20, 230, (48, 64, 3), dtype=np.uint8)
@@ -125,7 +125,7 @@ def test_the_number_of_threads_is_taken_when_the_node_is_configured(bench):
 
 def test_cores_that_others_use_are_left_to_them_and_it_is_said(bench, capfd, monkeypatch):
     seconds = iter(range(10_000))  # at every look another second has passed, in which others used both cores
-    monkeypatch.setattr(segmentation_node, 'CpuSharing', lambda: CpuSharing(
+    monkeypatch.setattr(data_path, 'CpuSharing', lambda: CpuSharing(
         wanted=2, read=lambda: (float(next(seconds)) * 64, 0.0), clock=lambda: float(next(seconds))))
     before = torch.get_num_threads()
     try:
@@ -222,15 +222,15 @@ def test_simulated_time_that_jumps_back_starts_afresh(bench, capfd):
     assert 'starting afresh' in capfd.readouterr().err
 
 
-def test_a_node_interrupted_in_its_work_ends_with_status_0_and_without_a_word(start_process, checkpoint_file):
+def test_a_node_interrupted_in_its_work_ends_with_status_0_and_without_a_word(start_process, checkpoint_file, listen):
+    results = listen(Image, '/interrupted/segmentation')
     node = start_process('rsgmamba_ros.ros.segmentation.node', namespace='/interrupted', autostart=True,
                          checkpoint=checkpoint_file)
     sensors = start_process('rsgmamba_ros.ros.tools.sensors', namespace='/interrupted', height=48, width=64,
                             rate_hz=30.0, wait_for_subscribers=1)
     sensors.wait_for_log('first image')
-    node.wait_for_log('active')
-    time.sleep(1)  # whatever it is doing then
-    assert node.stop() == 0
+    results.wait_for(3)  # it works on images from now on, and is interrupted in the middle of one
+    assert node.stop() == 0, node.log_since()
     log = node.log_since()
     for word in ('Traceback', 'terminate called', 'unexpected', 'context is invalid'):
         assert word not in log

@@ -24,6 +24,7 @@ from rosbags.rosbag2 import Reader
 from rsgmamba_ros.data.bags.reader import BagReader
 from rsgmamba_ros.data.bags.sources import Shot, synthetic_shots, write_shots
 from rsgmamba_ros.network.shipped import checkpoint_path
+from rsgmamba_ros.replay.report.schema import PerformanceSummary
 from rsgmamba_ros.replay.session import ReplayOptions, ReplaySession
 from rsgmamba_ros.vocabulary.images import Modality
 
@@ -101,7 +102,7 @@ def iterate(path: Path) -> None:
             pass
 
 
-def sync_only(path: Path, out: Path) -> dict[str, Any]:
+def sync_only(path: Path, out: Path) -> PerformanceSummary:
     """A sync-only replay; what its summary says of speed."""
     with BagReader(path) as bag:
         return ReplaySession(ReplayOptions(path, out, overwrite=True), bag).run()['performance']

@@ -14,8 +14,10 @@ import random
 import statistics
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from rsgmamba_ros.pipeline.synchronisation.synchroniser import Synchroniser, SynchroniserConfig
-from rsgmamba_ros.vocabulary.images import ImageBundle, Modality
+from rsgmamba_ros.vocabulary.images import ImageBundle, Modality, StampedImage
 
 NS_PER_S = 1_000_000_000
 START_NS = 1_700_000_000 * NS_PER_S
@@ -23,16 +25,18 @@ PERIOD_NS = NS_PER_S // 30
 SECONDS = 12
 IMAGES = 30 * SECONDS
 SLOP_S = 0.05
+_NO_PIXELS = np.empty((0, 0), np.uint8)
 
 
 @dataclass(frozen=True, eq=False)
-class SimulatedImage:
-    """What a synchroniser may know of an image, and when it was truly captured."""
+class SimulatedImage(StampedImage):
+    """An image without pixels.
 
-    modality: Modality
-    stamp_ns: int
-    received_ns: int
-    true_ns: int
+    Attributes:
+        true_ns: when it was captured, nanoseconds; its stamp may be wrong.
+    """
+
+    true_ns: int = 0
 
 
 @dataclass(frozen=True)
@@ -148,7 +152,8 @@ def simulate(row: Row, *, seed: int) -> list[SimulatedImage]:
             lag_s = 0.005 + rng.uniform(-0.002, 0.002) + fault.delay_s(time_s, rng)
             stamp_ns = fault.stamp(time_s, true_ns + round(fault.offset_s(time_s) * NS_PER_S))
             if not fault.lost(time_s, rng):
-                images.append(SimulatedImage(modality, stamp_ns, true_ns + round(lag_s * NS_PER_S), true_ns))
+                images.append(SimulatedImage(modality, stamp_ns, true_ns + round(lag_s * NS_PER_S), _NO_PIXELS, 'mono8',
+                                             true_ns=true_ns))
     return sorted(images, key=lambda image: image.received_ns)
 
 

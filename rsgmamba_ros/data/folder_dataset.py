@@ -12,6 +12,7 @@ import numpy as np
 from rsgmamba_ros.data.layouts import DatasetLayout, find_image, sample_names
 from rsgmamba_ros.data.samples import Sample
 from rsgmamba_ros.pipeline.preprocessing import sensor_units
+from rsgmamba_ros.vocabulary.depth import depth_in_metres
 from rsgmamba_ros.vocabulary.errors import DatasetError, ImageError
 from rsgmamba_ros.vocabulary.images import Modality, StampedImage
 from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig
@@ -96,7 +97,7 @@ class FolderDataset:
             pixels = pixels[..., 0]
         pixels = np.ascontiguousarray(pixels)
         if self.auxiliary is Modality.DEPTH:
-            return _metres(pixels, self.layout.depth_unit_m)
+            return depth_in_metres(pixels, unit_m=self.layout.depth_unit_m)
         encoding = {np.dtype(np.uint8): 'mono8', np.dtype(np.uint16): 'mono16'}.get(pixels.dtype, '32FC1')
         image = StampedImage(self.auxiliary, 0, 0, pixels, encoding)
         try:
@@ -110,13 +111,6 @@ class FolderDataset:
             raise DatasetError(f'{path} is {values.shape} {values.dtype}; label images hold one class index a pixel')
         classes: np.ndarray = self._classes[values]
         return classes
-
-
-def _metres(pixels: np.ndarray, unit_m: float) -> np.ndarray:
-    metres = pixels.astype(np.float32) * np.float32(1 if pixels.dtype.kind == 'f' else unit_m)
-    marks = (pixels == 0) | ((pixels == 65535) if pixels.dtype == np.uint16 else ~np.isfinite(metres))
-    metres[marks] = np.nan
-    return metres
 
 
 def _class_table(layout: DatasetLayout) -> np.ndarray:

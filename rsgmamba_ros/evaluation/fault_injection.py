@@ -21,6 +21,7 @@ import numpy as np
 
 from rsgmamba_ros.data.bags.reader import RecordedImage
 from rsgmamba_ros.data.corruptions import corrupt, FAMILIES, families_of, IMAGES_AGO
+from rsgmamba_ros.vocabulary.depth import depth_in_metres, depth_in_millimetres
 from rsgmamba_ros.vocabulary.errors import ConfigError
 from rsgmamba_ros.vocabulary.images import Modality, StampedImage
 
@@ -302,11 +303,7 @@ def _measured(pixels: np.ndarray, image: StampedImage) -> np.ndarray:
     """Pixels in the corruptions' units: colours as they are, depth in metres with NaN, thermal in raw counts."""
     if image.modality is Modality.RGB:
         return pixels
-    values = pixels.astype(np.float32)
-    if image.modality is Modality.DEPTH and pixels.dtype == np.uint16:
-        values *= np.float32(0.001)
-        values[pixels == 0] = np.nan
-    return values
+    return depth_in_metres(pixels) if image.modality is Modality.DEPTH else pixels.astype(np.float32)
 
 
 def _encoded(values: np.ndarray, image: StampedImage) -> np.ndarray:
@@ -315,7 +312,7 @@ def _encoded(values: np.ndarray, image: StampedImage) -> np.ndarray:
     if dtype == values.dtype:
         return values
     if image.modality is Modality.DEPTH:
-        values = values * 1000
+        return depth_in_millimetres(values)
     limits = np.iinfo(dtype)
     encoded: np.ndarray = np.clip(np.nan_to_num(np.round(values)), limits.min, limits.max).astype(dtype)
     return encoded

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from rsgmamba_ros.pipeline.resampling import fill_small_holes, resize
+from rsgmamba_ros.vocabulary.depth import depth_in_metres
 from rsgmamba_ros.vocabulary.errors import ImageError
 from rsgmamba_ros.vocabulary.images import ImageBundle, Modality, StampedImage
 from rsgmamba_ros.vocabulary.preprocessing import (
@@ -54,7 +55,7 @@ def sensor_units(image: StampedImage, config: PreprocessingConfig) -> np.ndarray
     pixels = image.pixels
     if image.modality is Modality.RGB:
         return np.repeat(pixels[..., None], 3, axis=2) if image.encoding == 'mono8' else pixels
-    values = _depth_metres(image) if image.modality is Modality.DEPTH else _thermal_unit(image, config.thermal)
+    values = depth_in_metres(image.pixels) if image.modality is Modality.DEPTH else _thermal_unit(image, config.thermal)
     if np.isnan(values).all():
         raise ImageError(f'{image.modality} image has no valid pixel')
     return values
@@ -77,18 +78,6 @@ def check_image(image: StampedImage) -> None:
         raise ImageError(f'{image.modality} image {image.encoding} has shape {shape}')
     if min(shape[:2]) < MIN_SIDE:
         raise ImageError(f'{image.modality} image is {shape[0]}x{shape[1]}; at least {MIN_SIDE}x{MIN_SIDE} is needed')
-
-
-def _depth_metres(image: StampedImage) -> np.ndarray:
-    """(H, W) float32, NaN where there is no measurement."""
-    if image.pixels.dtype == np.uint16:
-        metres = image.pixels * np.float32(0.001)
-        # Adding 1 in uint16 sends both marks, 0 and 65535, to the two smallest values.
-        metres[image.pixels + np.uint16(1) <= 1] = np.nan
-        return metres
-    metres = image.pixels.copy()
-    metres[~(np.isfinite(metres) & (metres > 0))] = np.nan
-    return metres
 
 
 def _thermal_unit(image: StampedImage, scaling: ThermalScaling) -> np.ndarray:

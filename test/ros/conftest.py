@@ -1,5 +1,6 @@
 """A real segmentation node in its own process, and a robot that talks to it over DDS."""
 from collections.abc import Callable
+from contextlib import ExitStack
 import os
 from pathlib import Path
 import signal
@@ -54,6 +55,27 @@ class NodeProcess:
         """Interrupt it as Ctrl-C does; the exit status."""
         self.process.send_signal(signal.SIGINT)
         return self.process.wait(30)
+
+
+class Listener:
+    """Keeps the messages of one topic."""
+
+    def __init__(self, message_type: type, topic: str):
+        self.node = rclpy.create_node('listener')
+        self.executor = SingleThreadedExecutor()
+        self.executor.add_node(self.node)
+        self.messages: list = []
+        self.node.create_subscription(message_type, topic, self.messages.append, qos.RESULT)
+
+    def wait_for(self, count: int, *, timeout_s: float = 120.0) -> None:
+        end = time.monotonic() + timeout_s
+        while len(self.messages) < count:
+            assert time.monotonic() < end, f'{len(self.messages)} of {count} messages after {timeout_s} s'
+            self.executor.spin_once(timeout_sec=0.05)
+
+    def close(self) -> None:
+        self.executor.shutdown()
+        self.node.destroy_node()
 
 
 class Robot:
@@ -148,6 +170,18 @@ def context():
     rclpy.init()
     yield
     rclpy.try_shutdown()
+
+
+@pytest.fixture
+def listen(context):
+    """Start to listen to topics; it ends with the test."""
+    with ExitStack() as stack:
+        def start(message_type: type, topic: str) -> Listener:
+            listener = Listener(message_type, topic)
+            stack.callback(listener.close)
+            return listener
+
+        yield start
 
 
 @pytest.fixture(scope='session')

@@ -8,6 +8,7 @@ import numpy as np
 from rsgmamba_ros.data.synthetic import sensors
 from rsgmamba_ros.data.synthetic.rendering import Camera, render_geometry
 from rsgmamba_ros.data.synthetic.world import create_world
+from rsgmamba_ros.vocabulary.depth import depth_in_millimetres
 from rsgmamba_ros.vocabulary.images import AUXILIARY_MODALITIES, Modality
 
 _ZERO_CELSIUS_K = 273.15
@@ -40,7 +41,7 @@ class Scene:
     def encoded_auxiliary(self) -> np.ndarray:
         """As a driver sends it: depth in mm with 0 for no echo, or hundredths of a kelvin; (H, W) uint16."""
         if self.modality is Modality.DEPTH:
-            return np.nan_to_num(np.round(self.auxiliary * 1000)).astype(np.uint16)
+            return depth_in_millimetres(self.auxiliary)
         return np.round((self.auxiliary + _ZERO_CELSIUS_K) * 100).astype(np.uint16)
 
 

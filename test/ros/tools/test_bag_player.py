@@ -55,7 +55,7 @@ class Listener:
 
 
 @pytest.fixture
-def listen(context):
+def listen_to_bag(context):
     listeners = []
 
     def start(topics):
@@ -67,9 +67,9 @@ def listen(context):
         listener.close()
 
 
-def test_every_message_is_played_as_recorded_and_the_clock_goes_along(shots, tmp_path, start_process, listen):
+def test_every_message_is_played_as_recorded_and_the_clock_goes_along(shots, tmp_path, start_process, listen_to_bag):
     write_shots(tmp_path / 'bag', shots, auxiliary=Modality.DEPTH, rate_hz=RATE_HZ)
-    listener = listen({'/rgb/image': Image, '/depth/image': Image})
+    listener = listen_to_bag({'/rgb/image': Image, '/depth/image': Image})
     player = start_process('rsgmamba_ros.ros.tools.player', namespace='/', bag=tmp_path / 'bag', rate=0.5,
                            linger_s=0.2, topics="['/rgb/image','/depth/image']", wait_for_subscribers=1,
                            wait_for_clock_subscribers=1)
@@ -86,9 +86,9 @@ def test_every_message_is_played_as_recorded_and_the_clock_goes_along(shots, tmp
     assert listener.clock[-1] >= START_NS + 1_100_000_000
 
 
-def test_a_loop_begins_at_the_offset_and_takes_the_clock_back(shots, tmp_path, start_process, listen):
+def test_a_loop_begins_at_the_offset_and_takes_the_clock_back(shots, tmp_path, start_process, listen_to_bag):
     write_shots(tmp_path / 'bag', shots, auxiliary=Modality.DEPTH, rate_hz=RATE_HZ, compressed=True)
-    listener = listen({'/rgb/image/compressed': CompressedImage})
+    listener = listen_to_bag({'/rgb/image/compressed': CompressedImage})
     player = start_process('rsgmamba_ros.ros.tools.player', namespace='/', bag=tmp_path / 'bag', rate=2.0, loop=True,
                            start_offset_s=0.5, linger_s=0.0, topics="['/rgb/image/compressed']", wait_for_subscribers=1)
     heard = listener.images['/rgb/image/compressed']

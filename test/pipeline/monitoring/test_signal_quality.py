@@ -13,6 +13,7 @@ from rsgmamba_ros.vocabulary.images import Modality, StampedImage
 
 DATA = Path(__file__).parents[4] / 'shared' / 'data'
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason='real images (../shared/data) are not here')
+ENCODED = {Modality.RGB: np.uint8, Modality.DEPTH: np.uint16, Modality.THERMAL: np.uint16}
 ENCODINGS = {Modality.RGB: 'rgb8', Modality.DEPTH: '16UC1', Modality.THERMAL: 'mono16'}
 
 
@@ -69,6 +70,12 @@ def test_a_bag_that_loops_is_not_frozen():
     monitor, images = SignalQualityMonitor(), [pixels_at(Modality.RGB, 0.1 * i) for i in range(3)]
     for _ in range(3):
         assert all(quality.value > 0.95 for quality in assess_all(monitor, Modality.RGB, images))
+
+
+def test_an_image_of_an_earlier_time_is_assessed_by_itself():
+    monitor = SignalQualityMonitor()
+    assert monitor.assess(stamped(Modality.RGB, np.zeros((120, 160, 3), np.uint8), 5)).value == 0
+    assert monitor.assess(stamped(Modality.RGB, pixels_at(Modality.RGB, 0.1), 1)).value > 0.95
 
 
 def test_reset_forgets_earlier_images():
@@ -143,6 +150,17 @@ def test_a_uniform_image_is_flat(modality, level):
     image = np.full_like(pixels_at(modality, 0.0), level)
     quality = SignalQualityMonitor().assess(stamped(modality, image, 0))
     assert quality.value == 0.0 and 'flat' in quality.causes
+
+
+@pytest.mark.parametrize('modality, level, other', [
+    (Modality.RGB, 120, 20), (Modality.RGB, 120, 220), (Modality.DEPTH, 2000, 1000), (Modality.DEPTH, 2000, 3000),
+    (Modality.THERMAL, 29815, 29000), (Modality.THERMAL, 29815, 31000)])
+def test_a_uniform_image_is_flat_with_up_to_one_other_pixel_in_twenty(modality, level, other):
+    for share, is_flat in ((0.045, True), (0.055, False)):
+        image = np.full((100, 1200, 3) if modality is Modality.RGB else (100, 1200), level, ENCODED[modality])
+        image[:, :round(1200 * share)] = other
+        quality = SignalQualityMonitor().assess(stamped(modality, image, 0))
+        assert ('flat' in quality.causes) == is_flat
 
 
 @pytest.mark.parametrize('modality, family', [(Modality.RGB, 'gaussian'), (Modality.DEPTH, 'axial_noise')])

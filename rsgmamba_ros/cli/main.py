@@ -31,6 +31,7 @@ COMMANDS = {
                          'train and compare the network and its baselines at equal budget', aliases=('rivals',)),
     'evaluate': Command('rsgmamba_ros.cli.evaluate', 'score a checkpoint, with and without sensor failures'),
     'dataset': Command('rsgmamba_ros.cli.dataset', 'check a dataset folder'),
+    'profile': Command('rsgmamba_ros.cli.profile', 'learn what healthy images of one sensor look like'),
     'replay': Command('rsgmamba_ros.cli.replay', 'segment a bag and report'),
     'compare': Command('rsgmamba_ros.cli.compare', 'compare the results of two replays'),
     'bag': Command('rsgmamba_ros.cli.bag', 'write bags for tests'),

@@ -67,6 +67,8 @@ class FolderDataset:
         # A four-channel file holds blue, green, red and the auxiliary channel, as OpenCV gives it.
         rgb = cv2.cvtColor(np.ascontiguousarray(read_image(rgb_path, colour=True)[..., :3]), cv2.COLOR_BGR2RGB)
         auxiliary = self._auxiliary(auxiliary_path)
+        if self.layout.sizes_differ and auxiliary.shape != rgb.shape[:2]:
+            auxiliary = cv2.resize(auxiliary, (rgb.shape[1], rgb.shape[0]), interpolation=cv2.INTER_NEAREST)
         label_map = self._label_map(label_paths[0]) if label_paths else \
             np.full(rgb.shape[:2], self.labels.ignore_index, np.uint8)
         for path, image in ((auxiliary_path, auxiliary), *((path, label_map) for path in label_paths)):

@@ -41,6 +41,8 @@ class DatasetLayout:
         label: likewise; empty where there are none: then every pixel is ignored.
         sequence: whether the samples follow one another in time, so that each knows its predecessor.
         auxiliary_channel: of a file with several channels the one that is the auxiliary image (MFNet: 3).
+        sizes_differ: whether auxiliary images may have a size of their own; they are scaled to that of the RGB image,
+            nearest neighbour. Otherwise another size is an error.
         splits: by name.
         default_split: the one to score on.
         label_offset: added to the values of label images; what then is no class is ignored.
@@ -59,6 +61,7 @@ class DatasetLayout:
     default_split: str
     sequence: bool = False
     auxiliary_channel: int | None = None
+    sizes_differ: bool = False
     label_offset: int = 0
     label_classes: tuple[int, ...] = ()
     depth_unit_m: float = 0.001

@@ -1,6 +1,7 @@
 """Labelled samples in sensor units: what every dataset gives, and how training varies them."""
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -8,7 +9,7 @@ import cv2
 import numpy as np
 
 from rsgmamba_ros.vocabulary.errors import ConfigError
-from rsgmamba_ros.vocabulary.images import Modality
+from rsgmamba_ros.vocabulary.images import BundleSlot, ImageBundle, Modality, Presence, StampedImage
 from rsgmamba_ros.vocabulary.labels import LabelSpace
 
 
@@ -50,6 +51,21 @@ class Dataset(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Sample: ...
+
+
+def bundle_of(values: Mapping[Modality, np.ndarray], stamp_ns: int) -> ImageBundle:
+    """Make a bundle of images in sensor units; the first one leads.
+
+    Args:
+        values: (H, W, 3) uint8 or (H, W) float32.
+        stamp_ns: of every image.
+    """
+    # Float images hold metres and the thermal unit itself: no sensor's scale stands between.
+    images = {modality: StampedImage(modality, stamp_ns, stamp_ns, image,
+                                     'rgb8' if modality is Modality.RGB else '32FC1')
+              for modality, image in values.items()}
+    slots = {modality: BundleSlot(Presence.PRESENT, image, 0.0, 0.0) for modality, image in images.items()}
+    return ImageBundle(next(iter(values)), slots, stamp_ns)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from rsgmamba_ros.data.corruptions import FAMILIES
-from rsgmamba_ros.data.samples import Dataset, Sample
+from rsgmamba_ros.data.samples import bundle_of, Dataset, Sample
 from rsgmamba_ros.evaluation.metrics import (
     auroc,
     ConfidenceCounts,
@@ -22,7 +22,7 @@ from rsgmamba_ros.evaluation.metrics import (
 from rsgmamba_ros.evaluation.protocols import Condition, LOSS_PROBABILITIES, TARGET_OF_SEVERITY
 from rsgmamba_ros.pipeline.segmenter import Segmenter
 from rsgmamba_ros.vocabulary.errors import DatasetError
-from rsgmamba_ros.vocabulary.images import BundleSlot, ImageBundle, Modality, Presence, StampedImage
+from rsgmamba_ros.vocabulary.images import Modality
 from rsgmamba_ros.vocabulary.segmentation import Segmentation
 
 #: Families that are seen only against an earlier image of the same sensor: it is shown first.
@@ -105,20 +105,10 @@ def segment_sample(segmenter: Segmenter, sample: Sample, condition: Condition, *
     """Segment one sample under a condition, at the size of its label map."""
     segmenter.reset()
     if condition.kind in SHOWN_EARLIER_FIRST and sample.earlier is not None:
-        segmenter.segment(_bundle({Modality.RGB: sample.earlier.rgb, segmenter.auxiliary: sample.earlier.auxiliary}, 0))
+        earlier = sample.earlier
+        segmenter.segment(bundle_of({Modality.RGB: earlier.rgb, segmenter.auxiliary: earlier.auxiliary}, 0))
     values = condition.apply(sample, segmenter.auxiliary, seed=seed, index=index)
-    return segmenter.segment(_bundle(values, 1))
-
-
-def _bundle(values: dict[Modality, np.ndarray], stamp_ns: int) -> ImageBundle:
-    slots = {modality: BundleSlot(Presence.PRESENT, _stamped(image, modality, stamp_ns), 0.0, 0.0)
-             for modality, image in values.items()}
-    return ImageBundle(next(iter(values)), slots, stamp_ns)
-
-
-def _stamped(image: np.ndarray, modality: Modality, stamp_ns: int) -> StampedImage:
-    # Float images hold metres and the thermal unit itself: no sensor's scale stands between.
-    return StampedImage(modality, stamp_ns, stamp_ns, image, 'rgb8' if modality is Modality.RGB else '32FC1')
+    return segmenter.segment(bundle_of(values, 1))
 
 
 def summarise(scores: Sequence[Score], modalities: Sequence[Modality]) -> dict[str, Any]:

@@ -167,6 +167,22 @@ class RSGMamba(nn.Module):
         return in_batch_order(cases, [stack_modalities(self._estimate(group).published_logits, self.axis)
                                       for group in encoded])
 
+    @torch.no_grad()
+    def figures(self, images: Tensor) -> Tensor:
+        """Give the evidence of pairs, from which a sensor profile is made; fusion and decoder do not run.
+
+        Args:
+            images: see `forward`; (B, M, 3, H, W), every modality available.
+
+        Returns:
+            (B, F), float32.
+
+        Raises:
+            ProfileError: the reliability head takes no sensor profile.
+        """
+        encoded, = self._encode(images, [AvailabilityCase(tuple(range(len(images))), self.modalities)], None)
+        return self.reliability_head.figures(encoded.images, encoded.features)
+
     def segment(self, images: Tensor, cases: list[AvailabilityCase],
                 image_indices: Tensor | None = None) -> NetworkOutput:
         """As `forward`, where the availability is known beforehand, as an export to a fixed graph needs it.

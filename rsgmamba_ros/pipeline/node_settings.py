@@ -141,6 +141,12 @@ class NodeSettings:
         node_only=_WHOLE_LABEL_MAP)
     thermal_scale: float = _parameter('thermal_scale', math.nan, _TEMPERATURE)
     thermal_offset: float = _parameter('thermal_offset', math.nan, _TEMPERATURE)
+    sensor_profile: str = _parameter(
+        'sensor_profile', SegmenterConfig.sensor_profile, 'file of the sensor profile, made by `rsgmamba profile` or '
+        'the service ~/learn_sensor; empty for the general prior')
+    learn_sensor_s: float = _parameter(
+        'learn_sensor_s', 10.0, 'time over which ~/learn_sensor collects reference images, seconds',
+        limits=(1.0, 600.0), at_run_time=True, node_only='a replay learns no sensor: `rsgmamba profile` does')
     overlay_alpha: float = _parameter(
         'overlay_alpha', 0.5, 'opacity of the class colours in the overlay', limits=(0.0, 1.0), at_run_time=True)
     diagnostics_period_s: float = _parameter(
@@ -175,7 +181,8 @@ class NodeSettings:
         return SegmenterConfig(
             min_signal_quality=self.min_signal_quality, restore=self.restore, late_fusion=self.late_fusion,
             output_height=self.output_height, output_width=self.output_width,
-            thermal_scale=_number(self.thermal_scale), thermal_offset=_number(self.thermal_offset))
+            thermal_scale=_number(self.thermal_scale), thermal_offset=_number(self.thermal_offset),
+            sensor_profile=self.sensor_profile)
 
     def as_parameters(self) -> dict[str, Value]:
         """The values by the parameters' names."""

@@ -1,6 +1,7 @@
 """The whole path as one call: image bundle -> segmentation. Node, tools and evaluation share it."""
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,15 +11,17 @@ from rsgmamba_ros.network.checkpoint import Checkpoint, load_checkpoint
 from rsgmamba_ros.pipeline import restoration
 from rsgmamba_ros.pipeline.execution.engine import Engine
 from rsgmamba_ros.pipeline.execution.network_path import Decision, HostPath, PATHS
+from rsgmamba_ros.pipeline.monitoring.registration import RegistrationMonitor
 from rsgmamba_ros.pipeline.monitoring.signal_quality import SignalQuality, SignalQualityMonitor
 from rsgmamba_ros.pipeline.postprocessing import resize_decision
-from rsgmamba_ros.pipeline.preprocessing import sensor_units
+from rsgmamba_ros.pipeline.preprocessing import sensor_units, stack_inputs
 from rsgmamba_ros.pipeline.resampling import resize
 from rsgmamba_ros.pipeline.segmenter_config import SegmenterConfig
 from rsgmamba_ros.vocabulary.errors import ImageError
 from rsgmamba_ros.vocabulary.images import BundleSlot, ImageBundle, Modality, Presence
 from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig
 from rsgmamba_ros.vocabulary.segmentation import ModalityReliability, Segmentation
+from rsgmamba_ros.vocabulary.sensor_profile import load_profile, SensorProfile
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +47,12 @@ class Segmenter:
         device: see `Engine`.
         precision: see `Engine`.
 
+    Attributes:
+        sensor_profile: file or name of the profile in use; empty for the general prior.
+
     Raises:
         CheckpointError: the file cannot be used.
+        ProfileError: the sensor profile of the configuration cannot be used.
         BackendUnavailableError: device or precision is not available here.
     """
 
@@ -64,14 +71,48 @@ class Segmenter:
         self.engine.network.late_fusion &= self.config.late_fusion
         self._path = PATHS.get(self.engine.device.type, HostPath)(self.engine, self.preprocessing)
         self._signal_quality = SignalQualityMonitor()
+        self._registration = RegistrationMonitor()
+        self.sensor_profile = ''
+        if self.config.sensor_profile:
+            self.set_profile(load_profile(self.config.sensor_profile), name=self.config.sensor_profile)
 
     def warm_up(self) -> None:
         """Run the network on blank input, so that the first bundle is not the slow one."""
         self._path.warm_up()
 
+    @property
+    def takes_profile(self) -> bool:
+        """Whether the network's reliability can be based on a sensor profile."""
+        return self.engine.network.reliability_head.takes_profile
+
+    def set_profile(self, profile: SensorProfile | None, *, name: str = '') -> None:
+        """Base the reliability on a sensor profile from now on; with None, on the general prior.
+
+        Args:
+            name: what results call the profile: its file, as a rule.
+
+        Raises:
+            ProfileError: the network takes no profile, or the profile is of other cameras or another network.
+        """
+        self.engine.set_profile(profile)
+        self.sensor_profile = '' if profile is None else name or profile.source or 'unnamed'
+
+    def figures(self, values: Mapping[Modality, np.ndarray]) -> np.ndarray:
+        """Give the evidence of one pair, from which a sensor profile is made, (F,) float32.
+
+        Args:
+            values: both images as `sensor_units` gives them: (H, W, 3) uint8 and (H, W) float32.
+
+        Raises:
+            ProfileError: the network takes no profile.
+        """
+        images, _ = stack_inputs(values, self.preprocessing, modalities=self.modalities)
+        return self.engine.figures(images)[0]
+
     def reset(self) -> None:
         """Forget earlier images, as after a jump back in time."""
         self._signal_quality.reset()
+        self._registration.reset()
 
     def segment(self, bundle: ImageBundle) -> Segmentation:
         """Segment one bundle.
@@ -82,6 +123,7 @@ class Segmenter:
             ImageError: no modality of the bundle has a usable image.
         """
         examined = self._examine(bundle)
+        self._watch_registration(examined)
         used = self._choose(bundle, examined)
         decision, repaired = self._decide({modality: examined.values[modality] for modality in used})
         size = (self.config.output_height, self.config.output_width)
@@ -91,6 +133,7 @@ class Segmenter:
             stamp_ns=bundle.stamp_ns, frame_id=bundle.leading_image.frame_id, leader=bundle.leader,
             label_map=label_map, confidence=confidence,
             reports=bundle.reports + tuple(str(error) for error in examined.errors.values()),
+            sensor_profile=self.sensor_profile,
             reliability={modality: _reliability(
                 slot, examined.quality.get(modality), decision.reliability[modality] if modality in used else None,
                 self._causes(modality, slot, examined, repair=repaired.get(modality)))
@@ -142,6 +185,12 @@ class Segmenter:
                      if quality.value >= self.config.min_signal_quality)
         return good or tuple(examined.values)
 
+    def _watch_registration(self, examined: _Examined) -> None:
+        """Look where edges of depth and colour meet, in pairs of which nothing else is known to be wrong."""
+        quality = examined.quality
+        if set(quality) == {Modality.RGB, Modality.DEPTH} and not any(one.causes for one in quality.values()):
+            self._registration.offer(examined.values[Modality.RGB], examined.values[Modality.DEPTH])
+
     def _causes(self, modality: Modality, slot: BundleSlot, examined: _Examined, *,
                 repair: str | None) -> tuple[str, ...]:
         """The names of what lowers a modality's reliability."""
@@ -152,6 +201,8 @@ class Segmenter:
         if modality in examined.errors:
             return ('unreadable',)
         causes = examined.quality[modality].causes
+        if modality is Modality.DEPTH and self._registration.problem:
+            causes = (*causes, 'not_registered')
         return (*causes, f'restored_{repair}') if repair else causes
 
 

@@ -20,6 +20,7 @@ class SegmenterConfig:
         output_width: likewise; both or none are 0.
         thermal_scale: the thermal camera's scale, where it is not the checkpoint's; see `ThermalScaling`.
         thermal_offset: likewise.
+        sensor_profile: file of the sensor profile that images are compared with; empty for the general prior.
     """
 
     min_signal_quality: float = 0.1
@@ -29,6 +30,7 @@ class SegmenterConfig:
     output_width: int = 0
     thermal_scale: float | None = None
     thermal_offset: float | None = None
+    sensor_profile: str = ''
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_signal_quality <= 1:

@@ -19,8 +19,9 @@ class ModalityReliability:
         signal_quality: estimated from pixels and stamps alone, in [0, 1]: 0 for a frozen or empty image.
         presence: as the synchroniser found it.
         used: whether the image reached the network (present, and its signal quality above the threshold).
-        causes: names of what lowers the figure, `frozen`, `saturated`, `missing`, ..., and `restored_NAME` if the
-            image was repaired before it was labelled, see `pipeline.restoration`; empty when all is well.
+        causes: names of what lowers the figure, `frozen`, `saturated`, `missing`, ..., `not_registered` if depth is
+            consistently displaced against RGB, and `restored_NAME` if the image was repaired before it was labelled,
+            see `pipeline.restoration`; empty when all is well.
         skew_s: stamp minus the leading image's, seconds; None without an image.
         age_s: time since the newest image of this modality arrived, seconds; None if none ever came.
     """
@@ -46,6 +47,8 @@ class Segmentation:
         confidence: softmax maximum of each pixel, 0..255 for 0..1, (H, W) uint8.
         reliability: one entry for each configured modality.
         reports: the bundle's reports plus those of the pipeline, for people.
+        sensor_profile: file or name of the sensor profile that the reliability is based on; empty for the general
+            prior.
     """
 
     stamp_ns: int
@@ -55,3 +58,4 @@ class Segmentation:
     confidence: np.ndarray
     reliability: Mapping[Modality, ModalityReliability]
     reports: tuple[str, ...] = ()
+    sensor_profile: str = ''

@@ -70,8 +70,9 @@ def save_profile(path: str | Path, profile: SensorProfile) -> None:
         ProfileError: the file cannot be written, or a figure is beyond the range of half precision.
     """
     path = Path(path)
-    largest = max((float(np.abs(values).max()) for values in (profile.mean, profile.deviation) if values.size), default=0)
-    if largest > np.finfo(np.float16).max:
+    largest = max((float(np.abs(values).max()) for values in (profile.mean, profile.deviation)
+                   if values.size), default=0.0)
+    if largest > float(np.finfo(np.float16).max):
         raise ProfileError(f'the sensor profile has a figure of {largest:g}, more than half precision holds')
     content = {'version': VERSION, 'auxiliary': profile.auxiliary.value, 'images': profile.images,
                'source': profile.source, 'mean': _encoded(profile.mean), 'deviation': _encoded(profile.deviation)}

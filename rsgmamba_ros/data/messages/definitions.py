@@ -32,6 +32,7 @@ string leader
 ModalityReliability[] modalities
 string[] reports
 float32 latency_s
+string sensor_profile
 """
 
 #: ROS 2 distribution whose message definitions are written into bags; those of images have not changed since Humble.

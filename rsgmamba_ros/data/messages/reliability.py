@@ -56,6 +56,7 @@ class ReliabilityMessage(Protocol):
     modalities: Sequence[ModalityReliabilityMessage]
     reports: Sequence[str]
     latency_s: float
+    sensor_profile: str
 
 
 def create_reliability_message(segmentation: Segmentation, *, header: object, published_ns: int,
@@ -75,7 +76,8 @@ def create_reliability_message(segmentation: Segmentation, *, header: object, pu
         causes=list(state.causes), skew_s=_or_nan(state.skew_s), age_s=_or_nan(state.age_s))
         for modality, state in segmentation.reliability.items()]
     return message_class(header=header, leader=str(segmentation.leader), modalities=modalities,
-                         reports=list(segmentation.reports), latency_s=(published_ns - segmentation.stamp_ns) * 1e-9)
+                         reports=list(segmentation.reports), latency_s=(published_ns - segmentation.stamp_ns) * 1e-9,
+                         sensor_profile=segmentation.sensor_profile)
 
 
 def read_reliability_message(message: ReliabilityMessage) -> Segmentation:
@@ -85,6 +87,7 @@ def read_reliability_message(message: ReliabilityMessage) -> Segmentation:
     return Segmentation(
         stamp_ns=stamp.sec * 1_000_000_000 + stamp.nanosec, frame_id=message.header.frame_id,
         leader=Modality(message.leader), label_map=no_pixels, confidence=no_pixels, reports=tuple(message.reports),
+        sensor_profile=str(message.sensor_profile),
         reliability={Modality(entry.modality): _read_modality(entry) for entry in message.modalities})
 
 

@@ -16,6 +16,7 @@ from rsgmamba_ros.ops.cpu.memory import keep_freed_memory
 from rsgmamba_ros.pipeline.execution.cuda_graphs import present
 from rsgmamba_ros.vocabulary.errors import BackendUnavailableError
 from rsgmamba_ros.vocabulary.images import Modality
+from rsgmamba_ros.vocabulary.sensor_profile import SensorProfile
 
 PRECISIONS = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
 
@@ -82,6 +83,33 @@ class Engine:
             logits = output.reliability_logits.float().cpu().numpy()
         reliability = calibrated_reliability(logits, available.numpy(), self.calibration, self.modalities)
         return Inference(output.logits, (images.shape[-2], images.shape[-1]), reliability)
+
+    @torch.inference_mode()
+    def figures(self, images: Tensor) -> np.ndarray:
+        """Give the evidence of pairs, from which a sensor profile is made.
+
+        Args:
+            images: (B, M, 3, H, W) float32, every modality available, on any device.
+
+        Returns:
+            (B, F) float32, on the host.
+
+        Raises:
+            ProfileError: the network's reliability head takes no sensor profile.
+        """
+        with present(self.device):
+            figures = self.network.figures(images.to(self.device, non_blocking=True))
+            return figures.float().cpu().numpy()
+
+    @torch.inference_mode()
+    def set_profile(self, profile: SensorProfile | None) -> None:
+        """Compare with a sensor profile from now on; with None, with the general prior.
+
+        Raises:
+            ProfileError: the network takes no profile, or the profile is of other cameras or another network.
+        """
+        with present(self.device):
+            self.network.reliability_head.set_profile(profile)
 
     def warm_up(self, height: int, width: int) -> None:
         """Run each availability case once at the given padded size, so that the first image is not the slow one."""

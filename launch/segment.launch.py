@@ -13,6 +13,7 @@ from launch_ros.substitutions import FindPackageShare
 PARAMETER_ARGUMENTS = {
     'checkpoint': 'checkpoint file, or name of a shipped network',
     'device': 'torch device: auto, cpu, cuda, cuda:1, ...',
+    'sensor_profile': 'file of the sensor profile, made by rsgmamba profile or the service learn_sensor of the node',
     'input_qos': 'sensor_data (best effort, works with every publisher) or reliable',
 }
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 from zlib import crc32
 
@@ -48,8 +49,25 @@ class FigureSource(Protocol):
         """See `Segmenter.figures`."""
 
 
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """What a profile maker keeps of one bundle.
+
+    Attributes:
+        faults: why it is left out; empty if it is not.
+        digests: of each readable image: equal images have equal ones.
+        figures: (F,) float32; None if it is left out.
+        landscape: see `edge_landscape`; None for thermal, and where there are few edges.
+    """
+
+    faults: tuple[str, ...]
+    digests: Mapping[Modality, int]
+    figures: np.ndarray | None = None
+    landscape: np.ndarray | None = None
+
+
 class ProfileMaker:
-    """Collects what reference images show, and makes the profile. Not thread-safe.
+    """Collects what reference images show, and makes the profile. Not thread-safe, but for `read`.
 
     Attributes:
         offered: how many bundles were offered.
@@ -75,22 +93,34 @@ class ProfileMaker:
         Raises:
             ProfileError: the network takes no profile.
         """
-        self.offered += 1
-        values, faults = self._read(bundle)
-        for modality, image in values.items():
-            digest = crc32(np.ascontiguousarray(image).data.cast('B'))
-            if self._last.get(modality) == digest:
-                faults.append(f'{modality} is frozen: the same image again')
-            self._last[modality] = digest
+        self.take(self.read(bundle))
+
+    def read(self, bundle: ImageBundle) -> Reference:
+        """Look at one bundle, which takes about as long as segmenting it; nothing is kept.
+
+        Raises:
+            ProfileError: the network takes no profile.
+        """
+        values, faults = self._values(bundle)
+        digests = {modality: crc32(np.ascontiguousarray(image).data.cast('B')) for modality, image in values.items()}
         faults += implausible(values)
-        self.faults.update(faults)
         if faults:
+            return Reference(tuple(faults), digests)
+        landscape = edge_landscape(values[Modality.RGB], values[Modality.DEPTH]) if Modality.DEPTH in values else None
+        return Reference((), digests, self._source.figures(values), landscape)
+
+    def take(self, reference: Reference) -> None:
+        """Keep what was read of a bundle."""
+        self.offered += 1
+        frozen = [f'{modality} is frozen: the same image again' for modality, digest in reference.digests.items()
+                  if self._last.get(modality) == digest]
+        self._last.update(reference.digests)
+        self.faults.update([*frozen, *reference.faults])
+        if frozen or reference.figures is None:
             return
-        self._figures.append(self._source.figures(values))
-        if Modality.DEPTH in values:
-            landscape = edge_landscape(values[Modality.RGB], values[Modality.DEPTH])
-            if landscape is not None:
-                self._registration.add(landscape)
+        self._figures.append(reference.figures)
+        if reference.landscape is not None:
+            self._registration.add(reference.landscape)
 
     def make(self, source: str) -> SensorProfile:
         """Make the profile.
@@ -116,7 +146,7 @@ class ProfileMaker:
         return SensorProfile(self._source.modalities[1], self.images, figures.mean(axis=0).astype(np.float32),
                              figures.std(axis=0, ddof=1).astype(np.float32), source)
 
-    def _read(self, bundle: ImageBundle) -> tuple[dict[Modality, np.ndarray], list[str]]:
+    def _values(self, bundle: ImageBundle) -> tuple[dict[Modality, np.ndarray], list[str]]:
         """The readable images in sensor units, and why the others are not."""
         values: dict[Modality, np.ndarray] = {}
         faults = []

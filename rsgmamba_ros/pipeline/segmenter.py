@@ -107,7 +107,8 @@ class Segmenter:
             ProfileError: the network takes no profile.
         """
         images, _ = stack_inputs(values, self.preprocessing, modalities=self.modalities)
-        return self.engine.figures(images)[0]
+        figures: np.ndarray = self.engine.figures(images)[0]
+        return figures
 
     def reset(self) -> None:
         """Forget earlier images, as after a jump back in time."""

@@ -133,7 +133,9 @@ def edge_landscape(rgb: np.ndarray, depth: np.ndarray) -> np.ndarray | None:
     if contrast < LEAST_CONTRAST or is_edge.mean() < LEAST_DEPTH_EDGES:
         return None
     edges = _structure(colour, contrast + 0.01)
-    return _correlations(edges, _structure(steps, DEPTH_STEP) * inside) + _correlations(edges, _structure(rims, 0.5))
+    landscape: np.ndarray = _correlations(edges, _structure(steps, DEPTH_STEP) * inside)
+    landscape += _correlations(edges, _structure(rims, 0.5))
+    return landscape
 
 
 def _differences(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

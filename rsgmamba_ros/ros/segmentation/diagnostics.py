@@ -38,6 +38,8 @@ class Diagnostics:
         self._health = HealthMonitor(modalities)
         self._counters = counters
         self._mismatches: dict[Modality, str] = {}
+        #: The sensor profile in use, or how to get one; empty if the network takes none.
+        self.sensor_profile = ''
         self._lock = Lock()
         self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', _DEPTH)
         self._timer = node.create_timer(period_s, self._publish, clock=self._steady)
@@ -109,18 +111,20 @@ class Diagnostics:
                 if finding.source != 'synchroniser':  # the first result that had such a finding was logged already
                     line = f'{finding.source}: {finding.text}'
                     self._warnings.report(_kind(line), line, now_ns=self._steady.now().nanoseconds)
-        message = DiagnosticArray(status=statuses(report, dict(self._mismatches),
+        message = DiagnosticArray(status=statuses(report, dict(self._mismatches), sensor_profile=self.sensor_profile,
                                                   name=self._node.get_fully_qualified_name().lstrip('/')))
         message.header.stamp = self._clock.now().to_msg()
         self._publisher.publish(message)
 
 
-def statuses(report: HealthReport, mismatches: Mapping[Modality, str], *, name: str) -> list[DiagnosticStatus]:
+def statuses(report: HealthReport, mismatches: Mapping[Modality, str], *, name: str,
+             sensor_profile: str = '') -> list[DiagnosticStatus]:
     """Turn a report into one status for each input, one for the synchroniser and one for the output.
 
     Args:
         mismatches: a message for each modality that has a publisher of incompatible QoS.
         name: of the node.
+        sensor_profile: see `Diagnostics.sensor_profile`.
     """
     found = list(report.findings)
     found += [Finding(HealthLevel.ERROR, str(modality), text) for modality, text in mismatches.items()
@@ -129,6 +133,8 @@ def statuses(report: HealthReport, mismatches: Mapping[Modality, str], *, name: 
     values['synchroniser'] = {'bundles': report.bundles, **report.drops}
     values['output'] = {'results': report.results, 'rate_hz': f'{report.output_rate_hz:.2f}',
                         **{f'latency_{rank}_ms': f'{value:.1f}' for rank, value in report.latency_ms.items()}}
+    if sensor_profile:
+        values['output']['sensor_profile'] = sensor_profile
     return [_status(f'{name}: {source}', [one for one in found if one.source == source], entries)
             for source, entries in values.items()]
 

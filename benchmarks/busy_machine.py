@@ -1,7 +1,7 @@
-"""The network on a machine that does other things: alone, and beside processes that compute without a pause.
+"""The network on a busy machine: alone, and beside processes that compute without a pause.
 
-OpenMP's threads wait for one another at every operator, spinning; where one of them has lost its core, the others burn
-theirs. Each row is a process of its own with another way of waiting or fewer threads; the image is 240x320.
+OpenMP's threads spin at the end of every operator until all have finished. If one of them has lost its core, the others
+waste theirs. Each row is a process with another way of waiting or fewer threads; the image is 240x320.
 Run: python benchmarks/busy_machine.py [--beside 1] [--seconds 6] [--checkpoint FILE_OR_NAME] [--json]
 """
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 
-#: In place of a number of threads: those that the node takes, fewer while others compute.
+#: Stands for the node's number of threads, which is smaller while other programs compute.
 SHARING = -1
 #: By row: the variables of the process, and the threads of torch (0: its own choice).
 ROWS: dict[str, tuple[dict[str, str], int]] = {

@@ -1,6 +1,6 @@
-"""What a replay costs: sync-only against rosbags alone, compressed bags against real time, memory, overhead.
+"""The cost of a replay: sync-only against rosbags alone, compressed bags against real time, memory, overhead.
 
-Everything is measured in turns, on bags that are written first (VGA RGB-D at 30 Hz, 46 MB a second).
+The sides of a comparison are measured in turns, on bags that are written first (VGA RGB-D at 30 Hz, 46 MB a second).
 Run: python benchmarks/replay.py [--seconds 20] [--folder SCRATCH] [--json]
      python benchmarks/replay.py --checkpoint FILE_OR_NAME --seconds 6
 """
@@ -46,7 +46,7 @@ with BagReader(path) as bag:
 peak_mib = int(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0]) / 1024
 print(json.dumps({'peak_mib': peak_mib, 'with_report_s': with_report_s, **summary['performance']}))
 """
-#: The network alone, on bundles that are in memory: what a replay cannot be faster than.
+#: The network alone, on bundles in memory: a lower bound of the time of a replay.
 _ALONE = """
 import json, sys
 from time import perf_counter
@@ -75,7 +75,7 @@ print(json.dumps({'bundles': len(bundles), 'alone_s': perf_counter() - start}))
 
 
 def write_bag(path: Path, seconds: float, *, compressed: bool = False) -> Path:
-    """A bag of half a second of synthetic scenes, over and over: the size counts, not what is seen."""
+    """A bag that repeats half a second of synthetic scenes: only its size matters."""
     few = list(synthetic_shots(RATE_HZ // 2, seed=0, rate_hz=RATE_HZ, height=HEIGHT, width=WIDTH,
                                auxiliary=Modality.DEPTH))
 
@@ -88,14 +88,14 @@ def write_bag(path: Path, seconds: float, *, compressed: bool = False) -> Path:
 
 
 def seconds_of(action: Callable[[], object]) -> float:
-    """How long it takes."""
+    """The time that an action takes, seconds."""
     start = perf_counter()
     action()
     return perf_counter() - start
 
 
 def iterate(path: Path) -> None:
-    """What rosbags alone does with the images that a sync-only replay reads."""
+    """Read with rosbags alone the images that a sync-only replay reads."""
     with Reader(path) as reader:
         connections = [c for c in reader.connections if not c.topic.startswith('/labels')]
         for _ in reader.messages(connections):
@@ -103,7 +103,7 @@ def iterate(path: Path) -> None:
 
 
 def sync_only(path: Path, out: Path) -> PerformanceSummary:
-    """A sync-only replay; what its summary says of speed."""
+    """Run a sync-only replay; the figures of speed in its summary."""
     with BagReader(path) as bag:
         return ReplaySession(ReplayOptions(path, out, overwrite=True), bag).run()['performance']
 
@@ -159,7 +159,7 @@ def run(folder: Path, seconds: float, checkpoint: Path | None) -> dict[str, Any]
 
 
 def table(results: dict[str, Any]) -> str:
-    """The figures, each with what is asked of it."""
+    """The figures, each with its requirement."""
     rows = _sync_only_rows(results) if 'rosbags' in results else _network_rows(results)
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     return '\n'.join('  '.join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)

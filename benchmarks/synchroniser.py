@@ -171,7 +171,7 @@ def replay(images: list[SimulatedImage], config: SynchroniserConfig) -> tuple[li
     return bundles, synchroniser
 
 
-def judge(row: Row, images: list[SimulatedImage], config: SynchroniserConfig) -> Figures:
+def evaluate(row: Row, images: list[SimulatedImage], config: SynchroniserConfig) -> Figures:
     """Replay one row and count."""
     bundles, _ = replay(images, config)
     tolerance_ns = round(config.max_skew_s * NS_PER_S)
@@ -188,7 +188,7 @@ def judge(row: Row, images: list[SimulatedImage], config: SynchroniserConfig) ->
         sum(bool(bundle.reports) for bundle in bundles), reports)
 
 
-def judge_message_filters(row: Row, images: list[SimulatedImage]) -> Figures | None:
+def evaluate_message_filters(row: Row, images: list[SimulatedImage]) -> Figures | None:
     """The same row through the real message_filters; quoted figures where it is missing, None where there are none."""
     pairs = _message_filters_pairs(images)
     if pairs is None:
@@ -258,9 +258,9 @@ def measure(config: SynchroniserConfig, *, seed: int) -> list[dict[str, Any]]:
     results = []
     for row in ROWS:
         images = simulate(row, seed=seed)
-        other = judge_message_filters(row, images)
-        results.append({'row': row.name, 'ours': asdict(judge(row, images, config)),
-                        'message_filters': other and asdict(other)})
+        baseline = evaluate_message_filters(row, images)
+        results.append({'row': row.name, 'ours': asdict(evaluate(row, images, config)),
+                        'message_filters': baseline and asdict(baseline)})
     return results
 
 
@@ -270,12 +270,13 @@ def print_table(results: list[dict[str, Any]]) -> None:
     print(f'{"row":38} | {"bundles":>10} {"paired":>6} {"silence":>8} {"p50":>6} {"p95":>6} {"wrong":>6} '
           f'{"unreported":>10} {"reported":>8} | {"fired":>6} {"silence":>8} {"wrong":>6}')
     for result in results:
-        ours, other = result['ours'], result['message_filters']
+        ours, baseline = result['ours'], result['message_filters']
         line = (f'{result["row"]:38} | {ours["bundles"]:>3} of {ours["expected"]:>3} {ours["paired"]:>6} '
                 f'{ours["longest_silence_s"]:>6.2f} s {ours["latency_p50_ms"]:>6.0f} {ours["latency_p95_ms"]:>6.0f} '
                 f'{ours["wrong"]:>6} {ours["wrong_unreported"]:>10} {ours["reported"]:>8} | ')
-        if other:
-            line += f'{other["bundles"]:>6} {other["longest_silence_s"]:>6.2f} s {other["wrong"]:>6}  {other["source"]}'
+        if baseline:
+            line += (f'{baseline["bundles"]:>6} {baseline["longest_silence_s"]:>6.2f} s {baseline["wrong"]:>6}  '
+                     f'{baseline["source"]}')
         else:
             line += '   not measured'
         print(line)

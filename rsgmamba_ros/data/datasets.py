@@ -1,4 +1,4 @@
-"""A dataset by what a user types: a folder in a known layout, or rendered rooms."""
+"""Open a dataset by the name that a user gives: a folder in a known layout, or rendered rooms."""
 from __future__ import annotations
 
 from pathlib import Path
@@ -27,7 +27,7 @@ def open_dataset(data: str, *, split: str = '', layout: str | None = None, auxil
         names: class names that are wanted; narrow down the layouts that have labels.
 
     Raises:
-        DatasetError: the folder fits no layout, or several; the message says what was looked for.
+        DatasetError: the folder fits no layout, or several; the message lists the paths that were tried.
     """
     if data == 'synthetic':
         if (split or 'test') not in SYNTHETIC_SPLITS:
@@ -44,7 +44,7 @@ def recognise(data: str | Path, *, split: str = '', auxiliary: Modality | None =
     """Open a folder in the first layout that fits.
 
     Raises:
-        DatasetError: none fits; the message says for each layout what was looked for.
+        DatasetError: none fits; the message gives the reason for each layout.
     """
     if not Path(data).is_dir():
         raise DatasetError(f'{str(data)!r} is no folder')

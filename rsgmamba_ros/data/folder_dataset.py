@@ -25,8 +25,8 @@ class FolderDataset:
         split: see `layouts.sample_names`.
 
     Raises:
-        DatasetError: the folder, a list or the first sample's files are not there; the message says what was looked
-            for.
+        DatasetError: the folder, a list or the first sample's files are not there; the message lists the paths
+            that were tried.
     """
 
     def __init__(self, root: str | Path, layout: DatasetLayout, *, split: str = ''):

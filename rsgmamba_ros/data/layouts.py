@@ -119,7 +119,7 @@ def sample_names(root: Path, layout: DatasetLayout, split: str) -> tuple[list[st
         split: a split's name, or a list file's name or path, with or without .txt; empty for the layout's default.
 
     Raises:
-        DatasetError: no such list or folder, or it holds nothing; the message says what was looked for.
+        DatasetError: no such list or folder, or it holds nothing; the message lists the paths that were tried.
     """
     split = split or layout.default_split
     entry = layout.splits.get(split) or Split(list=split if split.endswith('.txt') else f'{split}.txt')
@@ -160,7 +160,7 @@ def find_image(root: Path, pattern: str, *, name: str, split: str) -> Path:
     """The file of a pattern.
 
     Raises:
-        DatasetError: there is none; the message says what was looked for.
+        DatasetError: there is none; the message lists the paths that were tried.
     """
     path = root / pattern.replace('{name}', name).replace('{split}', split)
     tried = [path] if _has_ending(path) else [path.with_name(path.name + ending) for ending in ENDINGS]

@@ -74,7 +74,7 @@ def image_message(pixels: np.ndarray, encoding: str, *, stamp_ns: int, frame_id:
     """Build a message from pixels, (H, W) or (H, W, C) in the encoding's dtype, without row padding.
 
     Raises:
-        ImageError: the pixels are not what the encoding says.
+        ImageError: the pixels do not fit the encoding.
     """
     if encoding not in _PUBLISHED:
         raise ImageError(f'cannot publish encoding {encoding!r}; expected one of {sorted(_PUBLISHED)}')

@@ -20,7 +20,7 @@ SENSOR_DATA = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=
                          durability=DurabilityPolicy.VOLATILE)
 
 #: For publishers known to be reliable: no image of a bag, or over a poor link, is lost. Best-effort ones do not match.
-#: Deep, because what a stalled subscriber has not taken yet is overwritten by what comes after it.
+#: Deep, because later messages overwrite those that a stalled subscriber has not taken yet.
 RELIABLE = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.RELIABLE,
                       durability=DurabilityPolicy.VOLATILE)
 

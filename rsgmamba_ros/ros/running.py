@@ -46,7 +46,7 @@ def run_node(name: str, create: Callable[[], NodeT], run: Callable[[NodeT, Singl
         name: of the executable, for the line on stderr after an error.
         create: gives the node.
         run: takes the node and an executor that has it; returns when the node has finished.
-        close: gives back what the node holds; called in any case once there is a node.
+        close: frees the resources of the node; called in any case once there is a node.
         arguments: of the process; `sys.argv` by default.
 
     Returns:

@@ -19,7 +19,7 @@ def depth_in_metres(pixels: np.ndarray, *, unit_m: float = MILLIMETRE_M) -> np.n
         anything not finite or not positive among floats.
     """
     if pixels.dtype.kind == 'f':
-        metres = pixels.astype(np.float32)
+        metres: np.ndarray = pixels.astype(np.float32)
         metres[~(np.isfinite(metres) & (metres > 0))] = np.nan
         return metres
     metres = np.multiply(pixels, np.float32(unit_m), dtype=np.float32)
@@ -40,4 +40,5 @@ def depth_in_millimetres(metres: np.ndarray) -> np.ndarray:
     Returns:
         (H, W) uint16, 0 where there is no measurement; larger distances than 65.535 m are clipped.
     """
-    return np.clip(np.nan_to_num(np.round(metres * 1000)), 0, 65535).astype(np.uint16)
+    millimetres: np.ndarray = np.clip(np.nan_to_num(np.round(metres * 1000)), 0, 65535)
+    return millimetres.astype(np.uint16)

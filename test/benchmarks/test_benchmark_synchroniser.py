@@ -1,4 +1,4 @@
-"""The synchroniser's benchmark runs, and its figures meet what the package promises."""
+"""The synchroniser's benchmark runs, and its figures are those that the documentation promises."""
 import json
 import subprocess
 import sys
@@ -14,26 +14,26 @@ def script(load_benchmark):
 
 
 @pytest.fixture(scope='module', params=[0.1, 0.05], ids=lambda wait: f'max_wait_s={wait}')
-def judged(script, request):
+def evaluated(script, request):
     """Name, row, images, bundles and figures of every row."""
     config = SynchroniserConfig(max_wait_s=request.param)
     rows = []
     for row in script.ROWS:
         images = script.simulate(row, seed=3)
-        rows.append((row.name, images, script.replay(images, config), script.judge(row, images, config)))
+        rows.append((row.name, images, script.replay(images, config), script.evaluate(row, images, config)))
     return config, rows
 
 
-def test_every_leading_image_gives_one_bundle_in_every_row(judged):
-    for name, _, (_, synchroniser), figures in judged[1]:
+def test_every_leading_image_gives_one_bundle_in_every_row(evaluated):
+    for name, _, (_, synchroniser), figures in evaluated[1]:
         dropped = synchroniser.counters['rgb.drop.out_of_order']
         assert figures.bundles + dropped == figures.expected, name
-        # Only a leader whose clock is set back gives images that have no place in the order.
+        # Images out of order come only from a leader whose clock is set back.
         assert not dropped or name == 'RGB clock steps back 0.1 s at 4 s'
 
 
-def test_no_silence_is_longer_than_the_wait_and_a_period_of_what_arrives(judged):
-    config, rows = judged
+def test_no_silence_is_longer_than_the_wait_and_a_period_of_what_arrives(evaluated):
+    config, rows = evaluated
     for name, images, _, figures in rows:
         times = [image.received_ns for image in images]
         arfiguress = max(later - earlier for earlier, later in zip(times, times[1:])) / 1e9
@@ -42,12 +42,12 @@ def test_no_silence_is_longer_than_the_wait_and_a_period_of_what_arrives(judged)
         assert figures.longest_silence_s <= allowed, name
 
 
-def test_no_pair_is_wrong_in_any_row(judged):
-    assert [(name, figures.wrong) for name, _, _, figures in judged[1] if figures.wrong] == []
+def test_no_pair_is_wrong_in_any_row(evaluated):
+    assert [(name, figures.wrong) for name, _, _, figures in evaluated[1] if figures.wrong] == []
 
 
-def test_clock_faults_are_reported_and_mere_dropouts_are_not(judged):
-    for name, _, _, figures in judged[1]:
+def test_clock_faults_are_reported_and_mere_dropouts_are_not(evaluated):
+    for name, _, _, figures in evaluated[1]:
         if any(word in name for word in ('clock', 'zero', 'frozen', 'late')):
             assert figures.reported >= 200, name
         elif 'stop' not in name:
@@ -56,7 +56,7 @@ def test_clock_faults_are_reported_and_mere_dropouts_are_not(judged):
 
 def test_the_quoted_figures_stand_in_where_message_filters_is_missing(script, monkeypatch):
     monkeypatch.setattr(script, '_message_filters_pairs', lambda images: None)
-    figures = script.judge_message_filters(script.ROWS[3], script.simulate(script.ROWS[3], seed=1))
+    figures = script.evaluate_message_filters(script.ROWS[3], script.simulate(script.ROWS[3], seed=1))
     assert figures.source == 'quoted' and figures.bundles == 0
 
 

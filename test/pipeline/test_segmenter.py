@@ -22,7 +22,7 @@ RGB, DEPTH, THERMAL = Modality
 def checkpoint() -> Checkpoint:
     torch.manual_seed(0)
     network = create_network('nano', classes=3, dims=(8, 8, 16, 16), depths=(1, 1, 1, 1), decoder_width=8).eval()
-    calibration = {'rgb': {'x': [-8, 8], 'y': [0.2, 1.0]}}
+    calibration = {'rgb': {'x': [-8.0, 8.0], 'y': [0.2, 1.0]}}
     return Checkpoint(network, LabelSpace(('a', 'b', 'c')), PreprocessingConfig(40, 64), calibration)
 
 

@@ -122,12 +122,12 @@ class Robot:
         message = image_message(pixels, encoding, stamp_ns=stamp_ns, frame_id=f'{modality}_optical')
         self.publishers[modality].publish(message)
 
-    def stream(self, count: int, *, modalities=(Modality.RGB, Modality.DEPTH), spoil: Callable | None = None,
+    def stream(self, count: int, *, modalities=(Modality.RGB, Modality.DEPTH), change: Callable | None = None,
                stamp_ns: Callable[[int], int] | None = None) -> list[int]:
         """Publish at 10 Hz, or as fast as the node answers on a machine with more to do; the stamps.
 
         Args:
-            spoil: takes modality and pixels, gives the arguments of `publish` in their place.
+            change: takes modality and pixels; gives the pixels and the encoding to publish instead.
             stamp_ns: takes the number of the image; now by default.
         """
         stamps = []
@@ -138,7 +138,7 @@ class Robot:
             for modality, pixels in self.pixels().items():
                 if modality not in modalities:
                     continue
-                values, encoding = spoil(modality, pixels) if spoil else (pixels, '')
+                values, encoding = change(modality, pixels) if change else (pixels, '')
                 self.publish(modality, values, stamp, encoding=encoding)
             self._await_answer(before)
         return stamps
@@ -150,7 +150,7 @@ class Robot:
             self.executor.spin_once(timeout_sec=0.02)
 
     def answers(self, stamps: list[int]) -> dict[int, dict]:
-        """What the node said of these stamps: for each one the entry of each modality."""
+        """The node's reliability message for each of these stamps, as entries by modality."""
         wanted = set(stamps)
         return {nanoseconds(message.header.stamp): {entry.modality: entry for entry in message.modalities}
                 for message in self.reliabilities if nanoseconds(message.header.stamp) in wanted}

@@ -136,7 +136,7 @@ class McapMessages:
 
 
 def _record_size(raw: bytes) -> int:
-    """Bytes of the message record that begins here: its opcode and length come before what is counted."""
+    """Bytes of the message record that begins here: opcode and length field, and the content that the field counts."""
     length: int = _MESSAGE_START.unpack_from(raw)[1]
     return 9 + length
 

@@ -32,7 +32,7 @@ _COMPRESSED_DEPTH_HEADER = struct.pack('<iff', 0, 0.0, 0.0)
 
 @dataclass(frozen=True, eq=False)
 class Shot:
-    """What the sensors deliver at one moment.
+    """The images of one moment.
 
     Attributes:
         rgb: (H, W, 3) uint8.

@@ -1,4 +1,4 @@
-"""Images and results -> a ROS 2 bag, written by rosbags; what was written stays readable when the disk runs full."""
+"""Images and results -> a ROS 2 bag, written by rosbags; the bag stays readable when the disk runs full."""
 from __future__ import annotations
 
 from contextlib import suppress
@@ -29,7 +29,7 @@ _CHECK_INTERVAL = 4 * 2**20
 
 
 class BagWriter:
-    """A bag being written. A context manager; leaving it through an exception keeps what was written.
+    """A bag being written. A context manager; after an exception, the messages so far are kept.
 
     Args:
         path: folder to create.

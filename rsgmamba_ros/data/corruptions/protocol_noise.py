@@ -16,12 +16,13 @@ def add_noise(image: np.ndarray, level: str, *, rng: np.random.Generator) -> np.
     """
     share, sigma = NOISE_LEVELS[level]
     low, span = (0.0, 255.0) if image.dtype == np.uint8 else span_of(image)
-    noisy = image + rng.standard_normal(image.shape, dtype=np.float32) * np.float32(sigma * span)
+    noisy: np.ndarray = image + rng.standard_normal(image.shape, dtype=np.float32) * np.float32(sigma * span)
     draw = rng.random(image.shape[:2], dtype=np.float32)
     noisy[draw < share / 2] = low
     noisy[draw > 1 - share / 2] = low + span
     if image.dtype == np.uint8:
-        return np.clip(np.round(noisy), 0, 255).astype(np.uint8)
+        clipped: np.ndarray = np.clip(np.round(noisy), 0, 255)
+        return clipped.astype(np.uint8)
     return np.where(np.isnan(image), image, np.clip(noisy, np.float32(low), np.float32(low + span)))
 
 

@@ -43,7 +43,7 @@ def shot(image: np.ndarray, severity: int, rng: np.random.Generator) -> _Result:
     The Poisson counts are drawn through Anscombe's transform, ten times faster than exactly.
     """
     photons = np.float32(_SHOT_PHOTONS[severity - 1])
-    root = cv2.sqrt(_to_unit(image) * photons + np.float32(0.375))
+    root = np.asarray(cv2.sqrt(_to_unit(image) * photons + np.float32(0.375)), np.float32)
     root += rng.standard_normal(image.shape, dtype=np.float32) * np.float32(0.5)
     counts = np.round(np.maximum(root, 0) ** 2 - np.float32(0.375))
     return _to_bytes(counts / photons), None
@@ -61,8 +61,8 @@ def impulse(image: np.ndarray, severity: int, rng: np.random.Generator) -> _Resu
 
 def defocus(image: np.ndarray, severity: int, rng: np.random.Generator) -> _Result:
     """Blur by a disk, its rim softened."""
-    radius, sigma = _DEFOCUS_RADIUS_SIGMA[severity - 1]
-    radius *= _scale(image)
+    reference_radius, sigma = _DEFOCUS_RADIUS_SIGMA[severity - 1]
+    radius = reference_radius * _scale(image)
     reach = ceil(radius) + 1
     y, x = np.mgrid[-reach:reach + 1, -reach:reach + 1]
     disk = (x * x + y * y <= radius * radius).astype(np.float32)
@@ -116,7 +116,9 @@ def jpeg(image: np.ndarray, severity: int, rng: np.random.Generator) -> _Result:
     """Compression artefacts."""
     _, buffer = cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY[severity - 1]])
     # Encoded and decoded alike as if the channels were BGR: only the chroma weights differ slightly.
-    return cv2.imdecode(buffer, cv2.IMREAD_COLOR), None
+    decoded = cv2.imdecode(buffer, cv2.IMREAD_COLOR)
+    assert decoded is not None  # it was encoded just now
+    return decoded, None
 
 
 def darkness(image: np.ndarray, severity: int, rng: np.random.Generator) -> _Result:
@@ -138,7 +140,7 @@ def over_exposure(image: np.ndarray, severity: int, rng: np.random.Generator) ->
 
 
 def _scale(image: np.ndarray) -> float:
-    return min(image.shape[:2]) / _REFERENCE_SIDE_PX
+    return float(min(image.shape[:2]) / _REFERENCE_SIDE_PX)
 
 
 def _to_unit(image: np.ndarray) -> np.ndarray:
@@ -146,7 +148,8 @@ def _to_unit(image: np.ndarray) -> np.ndarray:
 
 
 def _to_bytes(unit: np.ndarray) -> np.ndarray:
-    return cv2.convertScaleAbs(np.maximum(unit, 0), alpha=255)
+    encoded: np.ndarray = cv2.convertScaleAbs(np.maximum(unit, 0), alpha=255)
+    return encoded
 
 
 _TO_LINEAR = (np.linspace(0, 1, 256) ** _GAMMA).astype(np.float32)
@@ -160,4 +163,5 @@ def _linear(image: np.ndarray) -> np.ndarray:
 
 def _display(light: np.ndarray) -> np.ndarray:
     """Light -> bytes with display gamma, clipped."""
-    return np.take(_TO_DISPLAY, (np.clip(light, 0, 1) * 4095).astype(np.int16))
+    index: np.ndarray = np.clip(light, 0, 1) * 4095
+    return np.take(_TO_DISPLAY, index.astype(np.int16))

@@ -1,7 +1,7 @@
 """The ROS messages that a bag of results needs, for rosbags: its own sets, and the package's two.
 
-The package's messages are defined in `msg/`. An installed package does not always carry these files (a wheel has only
-what was generated from them), so their fields are repeated here; a test compares the two.
+The package's messages are defined in `msg/`. An installed package does not always have these files (a wheel has only
+the generated code), so their fields are repeated here; a test compares the two.
 """
 from __future__ import annotations
 

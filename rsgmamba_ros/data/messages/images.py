@@ -73,7 +73,7 @@ ENCODINGS: dict[ImageContent, tuple[str, ...]] = {
     Modality.THERMAL: tuple(SINGLE_CHANNEL_ENCODINGS),
 }
 
-#: First and last bytes of the file formats. OpenCV fills what is cut off with grey and says nothing.
+#: First and last bytes of the file formats. OpenCV gives no error for a file that is cut off, and fills it with grey.
 _FILE_MARKERS = {b'\xff\xd8': b'\xff\xd9', b'\x89P': b'IEND'}
 
 #: compressedDepth puts this in front of the PNG: int32 format, then the two parameters of its inverse depth.
@@ -135,7 +135,7 @@ def decode_compressed_image(content: ImageContent, *, format: str, data: Buffer)
         As `decode_image`.
 
     Raises:
-        ImageError: the data cannot be decoded, or decodes to what the content cannot be.
+        ImageError: the data cannot be decoded, or the decoded type does not fit the content.
     """
     buffer = np.frombuffer(memoryview(data), np.uint8)
     parameters = None

@@ -17,7 +17,7 @@ _NEAREST_M = 0.2
 
 @dataclass(frozen=True, eq=False)
 class GeometryBuffers:
-    """What the camera's rays hit.
+    """Buffers of the surfaces that the camera's rays hit.
 
     Attributes:
         depth: metres along the optical axis, (H, W).

@@ -1,4 +1,4 @@
-"""What a synthetic world is made of: a room, flat decals on it, and moving objects built of simple solids.
+"""The content of a synthetic world: a room, flat decals on it, and moving objects built of simple solids.
 
 Axes: x right, y down, z into the room, metres; the floor is y = 0 and the camera stands near x = z = 0.
 Temperatures are in kelvin above the room's ambient temperature.
@@ -248,7 +248,7 @@ def _vehicle(rng: np.random.Generator) -> tuple[Part, ...]:
 
 
 _Builder = Callable[[np.random.Generator], tuple[Part, ...]]
-#: Label, builder, how many in a room, radius kept free, path amplitude, metres; in this order they get their place.
+#: Label, builder, how many in a room, radius kept free, path amplitude, metres; they are placed in this order.
 _FURNISHING: tuple[tuple[int, _Builder, tuple[int, int], float, float], ...] = (
     (VEHICLE, _vehicle, (1, 1), 0.75, 1.3),
     (PERSON, _person, (1, 2), 0.4, 1.2),
@@ -276,7 +276,7 @@ def _place_objects(rng: np.random.Generator, size: Vector) -> tuple[MovingObject
 
 def _free_place(rng: np.random.Generator, size: Vector, radius: float,
                 taken: list[tuple[float, float, float]]) -> tuple[float, float]:
-    """A place in view, off the others if one is found in a few tries."""
+    """A position in view, away from other objects if one is found in a few tries."""
     x = z = 0.0
     for _ in range(12):
         z = rng.uniform(2.2, min(size[2] - 1.0, 6.0))

@@ -1,1 +1,1 @@
-"""The segmentation node and what it is made of."""
+"""The segmentation node and its parts."""

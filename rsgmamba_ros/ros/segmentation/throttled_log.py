@@ -24,7 +24,7 @@ class ThrottledLog:
         """Write the message unless one of this key was written less than a period ago.
 
         Args:
-            key: what the fault is, of a small set; the message may vary.
+            key: the kind of fault, one of a small set; the message may vary.
             now_ns: a clock that never jumps, nanoseconds.
         """
         written_ns = self._written_ns.get(key)

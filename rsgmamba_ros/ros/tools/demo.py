@@ -32,7 +32,7 @@ from rsgmamba_ros.ros.transport import use_shipped_profile
 from rsgmamba_ros.vocabulary.errors import BagError, RSGMambaError
 from rsgmamba_ros.vocabulary.images import AUXILIARY_MODALITIES, Modality
 
-#: What the demo writes into its folder, and removes from an earlier run's.
+#: Results in the folder; those of an earlier run are removed.
 BAG, SUMMARY, PICTURE, LOGS = 'bag', 'summary.json', 'demo.png', 'log'
 
 #: Loading torch and the network on a slow machine takes this long at most, seconds.
@@ -150,7 +150,7 @@ def _run(options: DemoOptions, phases: Sequence[Phase]) -> Outcome:
             time.sleep(_DRAIN_S)
             processes.check(may_end='sensors')
         except KeyboardInterrupt:
-            outcome.problem, outcome.status = 'interrupted; what was recorded until then is evaluated', 130
+            outcome.problem, outcome.status = 'interrupted; the recording so far is evaluated', 130
         except ProcessError as error:
             outcome.problem, outcome.status = str(error), 1
     return outcome

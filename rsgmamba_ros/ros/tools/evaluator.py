@@ -40,7 +40,7 @@ from rsgmamba_ros.vocabulary.images import Modality
 #: `ended_by` of an evaluation that was told to stop.
 INTERRUPTED = 'interrupted'
 
-#: Reliable and deep: an answer must not be lost here and counted as missed.
+#: Reliable and deep: a result that is lost here would be counted as missed.
 _ANSWERS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=200, reliability=ReliabilityPolicy.RELIABLE)
 
 
@@ -56,13 +56,13 @@ class EvaluatorParameters:
     out: str = parameter('', 'folder for the results')
     overwrite: bool = parameter(False, 'replace results that are there')
     checkpoint: str = parameter('', "the node's network: a file, or the name of a shipped one; it has the class names")
-    modality: str = parameter('depth', 'what is segmented together with RGB, where no checkpoint is named')
+    modality: str = parameter('depth', 'auxiliary modality beside RGB, where no checkpoint is named')
     rgb_topic: str = parameter('', 'colour images of the bag; found by type if empty')
     auxiliary_topic: str = parameter('', 'depth or thermal images of the bag; found by type if empty')
     labels_topic: str = parameter('', 'ground truth of the bag; found by name if empty, "none" to go without')
     label_tolerance_s: float = parameter(0.02, 'largest distance of a label stamp from the leading image, seconds')
-    settle_s: float = parameter(5.0, 'wait so long after the end of the bag for the answers that are missing, seconds')
-    patience_s: float = parameter(60.0, 'give up when the clock has stood still so long, seconds; 0 for never')
+    settle_s: float = parameter(5.0, 'longest wait for missing results after the end of the bag, seconds')
+    patience_s: float = parameter(60.0, 'give up when the clock stands still for this time, seconds; 0 for never')
 
     def __post_init__(self) -> None:
         if not self.out:

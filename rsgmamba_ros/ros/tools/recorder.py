@@ -28,7 +28,7 @@ from rsgmamba_ros.ros.transport import use_shipped_profile
 from rsgmamba_ros.vocabulary.errors import ConfigError
 from rsgmamba_ros.vocabulary.images import Modality
 
-#: What is recorded as it comes, `{modality}` being depth or thermal; inputs have the sensors' QoS.
+#: Topics that are recorded unchanged, `{modality}` being depth or thermal; the QoS of inputs is a parameter.
 INPUTS = {'rgb/image': Image, 'rgb/camera_info': CameraInfo, '{modality}/image': Image,
           '{modality}/camera_info': CameraInfo, 'ground_truth': Image}
 OUTPUTS = {'segmentation': Image, 'segmentation/confidence': Image, 'segmentation/reliability': Reliability,
@@ -47,7 +47,7 @@ class RecorderParameters:
     """
 
     bag: str = parameter('recording', 'folder to create')
-    modality: str = parameter('depth', 'what is recorded beside RGB: depth or thermal')
+    modality: str = parameter('depth', 'auxiliary modality beside RGB: depth or thermal')
     input_qos: str = parameter('reliable', 'QoS of the sensor topics: sensor_data or reliable')
 
     def __post_init__(self) -> None:

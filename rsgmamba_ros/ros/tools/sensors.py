@@ -45,7 +45,7 @@ class SensorParameters:
         ConfigError: a parameter cannot be used.
     """
 
-    modality: str = parameter('depth', 'what is published beside RGB: depth or thermal')
+    modality: str = parameter('depth', 'auxiliary modality beside RGB: depth or thermal')
     rate_hz: float = parameter(10.0, 'images of each camera per second')
     height: int = parameter(240, 'height of the images, pixels')
     width: int = parameter(320, 'width of the images, pixels')

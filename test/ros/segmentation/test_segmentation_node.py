@@ -68,7 +68,7 @@ def test_it_goes_on_from_depth_alone_when_rgb_stops(robot):
 def test_a_wrong_encoding_is_one_clear_error_and_depth_is_missing(robot, segmentation_node):
     position = len(segmentation_node.log_since())
     robot.stream(5)
-    robot.wait_for_answers(robot.stream(8, spoil=lambda modality, pixels: (
+    robot.wait_for_answers(robot.stream(8, change=lambda modality, pixels: (
         (pixels, '') if modality is Modality.RGB else (np.zeros((48, 64, 3), np.uint8), 'bgr8'))))
     lines = error_lines(segmentation_node, position)
     assert len([line for line in lines if "depth image has encoding 'bgr8'" in line]) == 1
@@ -80,7 +80,7 @@ def test_a_wrong_encoding_is_one_clear_error_and_depth_is_missing(robot, segment
 def test_a_depth_image_without_content_is_one_clear_error_and_not_used(robot, segmentation_node, pixels, error):
     position = len(segmentation_node.log_since())
     encoding = '32FC1' if pixels.dtype == np.float32 else '16UC1'
-    answers = robot.wait_for_answers(robot.stream(8, spoil=lambda modality, good: (
+    answers = robot.wait_for_answers(robot.stream(8, change=lambda modality, good: (
         (good, '') if modality is Modality.RGB else (pixels, encoding))))
     assert not any(entry['depth'].used for entry in list(answers.values())[-3:])
     assert all(entry['rgb'].used for entry in answers.values())
@@ -88,7 +88,7 @@ def test_a_depth_image_without_content_is_one_clear_error_and_not_used(robot, se
 
 
 def test_an_rgb_image_of_one_pixel_is_left_out_while_depth_is_there(robot):
-    answers = robot.answers(robot.stream(10, spoil=lambda modality, pixels: (
+    answers = robot.answers(robot.stream(10, change=lambda modality, pixels: (
         (pixels, '') if modality is Modality.DEPTH else (np.zeros((1, 1, 3), np.uint8), ''))))
     # An image whose depth comes too late, on a machine with more to do, has nothing that could be used.
     assert len(answers) >= 3

@@ -26,7 +26,7 @@ PHASES = 10
 
 @pytest.fixture(scope='module')
 def checkpoint(tmp_path_factory):
-    """A network that knows nothing: processes, topics and files do not depend on what it says."""
+    """A network with random weights: processes, topics and files do not depend on its predictions."""
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp('checkpoint') / 'random.safetensors'
     save_checkpoint(path, Checkpoint(

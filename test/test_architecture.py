@@ -67,6 +67,15 @@ def test_a_folder_is_small_enough_to_list(folder):
     assert len(modules) <= LARGEST_FOLDER
 
 
+def test_no_test_imports_from_another_test_file():
+    found = []
+    for path in (ROOT / 'test').rglob('*.py'):
+        nodes = ast.walk(ast.parse(path.read_text(encoding='utf-8')))
+        found += [f'{path.name}: {node.module}' for node in nodes if isinstance(node, ast.ImportFrom)
+                  and (node.module or '').startswith('test.') and '.test_' in (node.module or '')]
+    assert found == []
+
+
 def test_test_files_have_unique_names():
     names = [path.name for path in (ROOT / 'test').rglob('test_*.py')]
     assert sorted(name for name in set(names) if names.count(name) > 1) == []

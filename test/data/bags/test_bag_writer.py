@@ -34,7 +34,8 @@ def test_a_reliability_message_survives_the_bag(tmp_path):
             modality='depth', reliability=0.25, learned=0.5, signal_quality=0.5, presence=2, used=False,
             causes=['frozen'], skew_s=float('nan'), age_s=0.125)
         message = types['rsgmamba_ros/msg/Reliability'](
-            header=bag.header(7, 'camera'), leader='rgb', modalities=[depth], reports=['all is well'], latency_s=0.5)
+            header=bag.header(7, 'camera'), leader='rgb', modalities=[depth], reports=['all is well'], latency_s=0.5,
+            sensor_profile='front.yaml')
         bag.write('/segmentation/reliability', 'rsgmamba_ros/msg/Reliability', message, received_ns=9)
     with Reader(tmp_path / 'bag') as reader:
         (connection, received_ns, raw), = reader.messages()

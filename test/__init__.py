@@ -1,0 +1,1 @@
+"""Tests. A package, so that `test` is not the standard library's, whatever import mode pytest uses."""

@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from rclpy.clock import Clock, ClockType
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
 from rclpy.node import Node
 from std_srvs.srv import Trigger
 
@@ -56,7 +57,8 @@ class LearnSensorService:
         self._is_active = False
         self._service = node.create_service(Trigger, SERVICE, self._on_request)
         self._send = self._service.send_response
-        self._service.send_response = self._send_or_hold_back
+        # rclpy has no deferred responses.
+        self._service.send_response = self._send_or_hold_back  # type: ignore[method-assign]
 
     @property
     def command(self) -> str:

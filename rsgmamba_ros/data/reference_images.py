@@ -15,7 +15,7 @@ from rsgmamba_ros.pipeline.profiling import evenly_spread
 from rsgmamba_ros.pipeline.synchronisation.config import SynchroniserConfig
 from rsgmamba_ros.pipeline.synchronisation.synchroniser import Synchroniser
 from rsgmamba_ros.vocabulary.errors import BagError, ImageError
-from rsgmamba_ros.vocabulary.images import BundleSlot, image_without_pixels, ImageBundle, Modality, Presence, StampedImage
+from rsgmamba_ros.vocabulary.images import BundleSlot, ImageBundle, Modality, Presence, StampedImage
 
 _BAG_FILES = ('metadata.yaml', '*.mcap', '*.db3', '*.bag')
 
@@ -139,8 +139,7 @@ def _pairs(bag: BagReader, topics: Mapping[str, Modality]) -> Iterator[_Pair]:
         while (due_ns := synchroniser.next_deadline_ns()) is not None and last != due_ns <= image.received_ns:
             yield from _complete(synchroniser.poll(due_ns), modalities)
             last = due_ns
-        stamped = image_without_pixels(image.modality, stamp_ns=image.stamp_ns, received_ns=image.received_ns)
-        yield from _complete(synchroniser.push(stamped, now_ns=image.received_ns), modalities)
+        yield from _complete(synchroniser.push(image, now_ns=image.received_ns), modalities)
 
 
 def _complete(bundles: list[ImageBundle], modalities: tuple[Modality, ...]) -> Iterator[_Pair]:

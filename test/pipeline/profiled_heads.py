@@ -21,6 +21,7 @@ class ProfiledHead(ReliabilityEstimator):
         self.axis = axis
         self.profile: SensorProfile | None = None
         self.expected: Tensor
+        self.scale: Tensor
         self.register_buffer('expected', torch.zeros(FIGURES), persistent=False)
         self.register_buffer('scale', torch.zeros(1), persistent=False)
 

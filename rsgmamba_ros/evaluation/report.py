@@ -1,7 +1,7 @@
 """What an evaluation leaves: summary.json, results.md and pictures."""
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 import json
 import math
 from pathlib import Path
@@ -14,6 +14,7 @@ from rsgmamba_ros.data.corruptions import FAMILIES
 from rsgmamba_ros.data.samples import Dataset
 from rsgmamba_ros.evaluation.protocols import Condition
 from rsgmamba_ros.evaluation.scoring import family_auroc, Score, segment_sample
+from rsgmamba_ros.evaluation.sensors import as_json, over_sensors, SensorResult, table
 from rsgmamba_ros.pipeline.postprocessing import grey, overlay
 from rsgmamba_ros.pipeline.segmenter import Segmenter
 from rsgmamba_ros.vocabulary.images import Modality
@@ -37,6 +38,17 @@ def write_summary(folder: Path, summary: dict[str, Any], scores: Sequence[Score]
                    'reliability': {str(m): score.mean_reliability(m) for m in score.reliability}} for score in scores]
     content = {'schema_version': SCHEMA_VERSION, **info, **summary, 'conditions': conditions}
     (folder / 'summary.json').write_text(json.dumps(_without_nan(content), indent=1) + '\n')
+
+
+def write_sensors(folder: Path, results: Sequence[SensorResult], info: Mapping[str, Any]) -> str:
+    """Write `sensors.json` and `sensors.md`; the table of it."""
+    content = {'schema_version': SCHEMA_VERSION, **info, 'over_sensors': over_sensors(results),
+               'sensors': [as_json(result) for result in results]}
+    (folder / 'sensors.json').write_text(json.dumps(_without_nan(content), indent=1) + '\n')
+    text = table(results)
+    (folder / 'sensors.md').write_text('# Sensors\n\n' + ''.join(f'- {key}: {value}\n' for key, value in info.items())
+                                       + f'\n{text}')
+    return text
 
 
 def _without_nan(value: Any) -> Any:

@@ -72,7 +72,7 @@ class RegistrationMonitor:
             depth: (H', W') float32, metres, NaN where there is no measurement.
         """
         self._offered += 1
-        if self._offered % EVERY == 1:
+        if self._offered % EVERY == 0:
             landscape = edge_landscape(rgb, depth)
             if landscape is not None:
                 self.add(landscape)

@@ -110,7 +110,7 @@ def test_images_of_different_and_odd_sizes_are_compared_over_the_same_field_of_v
 def test_every_third_bundle_is_looked_at_and_a_reset_forgets():
     monitor = RegistrationMonitor()
     rgb, depth = room(1, right=-12)
-    for _ in range(EVERY * FEWEST_BUNDLES - EVERY):
+    for _ in range(EVERY * FEWEST_BUNDLES - 1):
         monitor.offer(rgb, depth)
     assert monitor.problem == ''
     monitor.offer(rgb, depth)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 import sys
 
@@ -94,8 +95,8 @@ def _evaluate_sensors(arguments: argparse.Namespace, segmenter: Segmenter, check
     for folder, name in zip(arguments.folders, sensor_names(arguments.folders)):
         dataset = open_dataset(folder, split=arguments.split, layout=arguments.dataset, auxiliary=segmenter.auxiliary,
                                names=segmenter.labels.names)
-        scored, reason = score_sensor(segmenter, dataset, name, protocol, progress=lambda items, name=name: tqdm(
-            items, desc=name, unit='sample', file=sys.stderr))
+        scored, reason = score_sensor(segmenter, dataset, name, protocol,
+                                      progress=partial(tqdm, desc=name, unit='sample', file=sys.stderr))
         results += scored
         if reason:
             print(f'{name}: only by the prior: {reason}', file=sys.stderr)

@@ -22,10 +22,11 @@ class Command:
 
 
 COMMANDS = {
-    'info': Command('rsgmamba_ros.cli.info', 'print a network: parameters, operations, or what a checkpoint holds'),
+    'info': Command('rsgmamba_ros.cli.networks.info',
+                    'print a network: parameters, operations, or what a checkpoint holds'),
     'benchmark': Command('rsgmamba_ros.cli.benchmark', 'measure speed and memory on this machine'),
-    'convert': Command('rsgmamba_ros.cli.convert', 'turn a VMamba .pth file into a safetensors file'),
-    'export': Command('rsgmamba_ros.cli.export', 'write a checkpoint as ONNX or torch.export program'),
+    'convert': Command('rsgmamba_ros.cli.networks.convert', 'turn a VMamba .pth file into a safetensors file'),
+    'export': Command('rsgmamba_ros.cli.networks.export', 'write a checkpoint as ONNX or torch.export program'),
     'train': Command('rsgmamba_ros.cli.train', 'train a network as a YAML file says'),
     'baselines': Command('rsgmamba_ros.cli.baselines',
                          'train and compare the network and its baselines at equal budget', aliases=('rivals',)),

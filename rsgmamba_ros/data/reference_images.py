@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from rsgmamba_ros.data.bags.reader import BagReader
 from rsgmamba_ros.data.bags.topics import find_topics, NONE
 from rsgmamba_ros.data.datasets import open_dataset
@@ -17,6 +19,7 @@ from rsgmamba_ros.pipeline.synchronisation.synchroniser import Synchroniser
 from rsgmamba_ros.vocabulary.errors import BagError, ImageError
 from rsgmamba_ros.vocabulary.images import BundleSlot, ImageBundle, Modality, Presence, StampedImage
 
+_NO_PIXELS = np.empty((0, 0), np.uint8)
 _BAG_FILES = ('metadata.yaml', '*.mcap', '*.db3', '*.bag')
 
 
@@ -139,7 +142,8 @@ def _pairs(bag: BagReader, topics: Mapping[str, Modality]) -> Iterator[_Pair]:
         while (due_ns := synchroniser.next_deadline_ns()) is not None and last != due_ns <= image.received_ns:
             yield from _complete(synchroniser.poll(due_ns), modalities)
             last = due_ns
-        yield from _complete(synchroniser.push(image, now_ns=image.received_ns), modalities)
+        header = StampedImage(image.modality, image.stamp_ns, image.received_ns, _NO_PIXELS, '')
+        yield from _complete(synchroniser.push(header, now_ns=image.received_ns), modalities)
 
 
 def _complete(bundles: list[ImageBundle], modalities: tuple[Modality, ...]) -> Iterator[_Pair]:

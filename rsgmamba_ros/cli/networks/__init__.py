@@ -1,0 +1,1 @@
+"""Sub-commands about networks as files: what they hold, and other formats."""

@@ -70,9 +70,11 @@ def _watch(module: nn.Module, part: str, counts: dict[str, int]) -> None:
             # The depth-wise 3x3 before it and the projection are no modules of their own.
             counts[part] += own + features.numel() * (9 + DIRECTIONS * (rank + 2 * states))
             return scan(features, projected)
-        module.scan = counted
+        module.scan = counted  # type: ignore[method-assign]  # on this instance alone, to count
         return
+    weight = module.weight
+    assert isinstance(weight, Tensor)
 
-    def hook(_, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        counts[part] += output.numel() * module.weight[0].numel()
+    def hook(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        counts[part] += output.numel() * weight[0].numel()
     module.register_forward_hook(hook)

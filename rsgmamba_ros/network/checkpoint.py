@@ -29,7 +29,7 @@ MAX_HEADER_BYTES = 16 * 2 ** 20
 MAX_FILE_BYTES = 4 * 2 ** 30
 SHOWN = 8  # at most so many names in an error
 
-Config = TypeVar('Config')
+Metadata = TypeVar('Metadata', RSGMambaConfig, LabelSpace, PreprocessingConfig)
 #: Modality's value -> `x` and `y` -> the knots of a piecewise linear map.
 Calibration = dict[str, dict[str, list[float]]]
 
@@ -168,9 +168,10 @@ def read_vmamba(path: str | Path) -> dict[str, Tensor]:
         except Exception as error:  # the unpickler raises what it likes on a damaged file
             reason = ' '.join(str(error).split())[:300]
             raise CheckpointError(f'cannot read {path} as tensors only: {reason}') from error
-        state = content.get('model', content) if isinstance(content, dict) else None
-        if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        found = content.get('model', content) if isinstance(content, dict) else None
+        if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
             raise CheckpointError(f'{path}: expected a state dict, or one under the key "model"')
+        state = found
     return {name: tensor for name, tensor in state.items() if not name.startswith('classifier.')}
 
 
@@ -225,7 +226,7 @@ def _json_object(path: Path, metadata: dict[str, str], name: str) -> dict[str, A
     return value
 
 
-def _parse(path: Path, metadata: dict[str, str], name: str, kind: type[Config]) -> Config:
+def _parse(path: Path, metadata: dict[str, str], name: str, kind: type[Metadata]) -> Metadata:
     try:
         return parse_config(_json_object(path, metadata, name), kind, where=f'{path}: {name}')
     except ConfigError as error:

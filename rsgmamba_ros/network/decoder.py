@@ -49,7 +49,8 @@ class Decoder(nn.Module):
             part = self.gather[level](above)
             part = part if level == 0 else resize(part, size)
             gathered = part if gathered is None else gathered + part
-        return self.classifier(gelu(self.norm(gathered)))
+        logits: Tensor = self.classifier(gelu(self.norm(gathered)))
+        return logits
 
 
 def enlarge(logits: Tensor, size: tuple[int, int]) -> Tensor:

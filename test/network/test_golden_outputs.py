@@ -7,6 +7,7 @@ import pytest
 
 FOLDER = Path(__file__).parent / 'golden'
 SPEC = importlib.util.spec_from_file_location('golden_update', FOLDER / 'update.py')
+assert SPEC is not None and SPEC.loader is not None
 golden = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(golden)
 

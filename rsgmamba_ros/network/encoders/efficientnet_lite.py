@@ -69,7 +69,7 @@ class Convolution(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(after, before // groups, kernel, kernel))
         nn.init.kaiming_normal_(self.weight, mode='fan_out')
-        self.scale = nn.Parameter(torch.ones(after))
+        self.scale: nn.Parameter | None = nn.Parameter(torch.ones(after))
         self.bias = nn.Parameter(torch.zeros(after))
         self.auxiliary_scale = nn.Parameter(torch.ones(after)) if private else None
         self.auxiliary_bias = nn.Parameter(torch.zeros(after)) if private else None
@@ -96,15 +96,18 @@ class Convolution(nn.Module):
     def _weight_and_bias(self, own: bool) -> tuple[Tensor, Tensor]:
         """Weight, with its factor, and bias: those of auxiliary images alone if `own`."""
         scale, bias = (self.auxiliary_scale, self.auxiliary_bias) if own else (self.scale, self.bias)
+        weight = self.auxiliary_weight if own and self.folded else self.weight
+        assert weight is not None and bias is not None
         if self.folded:
-            return (self.auxiliary_weight if own else self.weight), bias
-        return self.weight * scale[:, None, None, None], bias
+            return weight, bias
+        assert scale is not None
+        return weight * scale[:, None, None, None], bias
 
     @torch.no_grad()
     def fold(self, dtype: torch.dtype) -> None:
         """Take the factors into the weight, for inference in `dtype`; once."""
-        if not self.folded:
-            if self.private:
+        if self.scale is not None:
+            if self.auxiliary_scale is not None:
                 self.auxiliary_weight = nn.Parameter(self.weight * self.auxiliary_scale[:, None, None, None])
             self.weight.mul_(self.scale[:, None, None, None])
             self.scale = self.auxiliary_scale = None
@@ -127,7 +130,8 @@ class InvertedResidual(nn.Module):
         """(B, H, W, C) -> (B, H / stride, W / stride, C')."""
         inner = features if self.expand is None else self.expand(features, auxiliary)
         result = self.project(self.depthwise(inner, auxiliary), auxiliary)
-        return features + result if self.residual else result
+        total: Tensor = features + result if self.residual else result
+        return total
 
 
 class EfficientNetLiteEncoder(Encoder):
@@ -136,6 +140,9 @@ class EfficientNetLiteEncoder(Encoder):
     Args:
         private: whether auxiliary images have factors and biases of their own.
     """
+
+    gain: Tensor
+    offset: Tensor
 
     def __init__(self, *, private: bool = False):
         super().__init__()
@@ -151,7 +158,8 @@ class EfficientNetLiteEncoder(Encoder):
         """See `Encoder`."""
         auxiliary = modality is not Modality.RGB
         images = images.permute(0, 2, 3, 1) * self.gain + self.offset
-        features, outputs = self.stem(images.to(self.stem.weight.dtype).contiguous(), auxiliary), []
+        features = self.stem(images.to(self.stem.weight.dtype).contiguous(), auxiliary)
+        outputs: list[Tensor] = []
         for index, block in enumerate(self.blocks):
             features = block(features, auxiliary)
             if index in TAPS:
@@ -175,6 +183,7 @@ def load_imagenet(encoder: EfficientNetLiteEncoder) -> None:
     try:
         _load(encoder.stem, state, '_conv_stem', '_bn0')
         for index, block in enumerate(encoder.blocks):
+            assert isinstance(block, InvertedResidual)
             prefix = f'_blocks.{index}.'
             if block.expand is not None:
                 _load(block.expand, state, f'{prefix}_expand_conv', f'{prefix}_bn0')
@@ -187,9 +196,10 @@ def load_imagenet(encoder: EfficientNetLiteEncoder) -> None:
 @torch.no_grad()
 def _load(layer: Convolution, state: dict[str, Tensor], convolution: str, norm: str) -> None:
     scale = state[f'{norm}.weight'] / (state[f'{norm}.running_var'] + EPSILON).sqrt()
+    assert layer.scale is not None
     layer.weight.copy_(state[f'{convolution}.weight'])
     layer.scale.copy_(scale)
     layer.bias.copy_(state[f'{norm}.bias'] - state[f'{norm}.running_mean'] * scale)
-    if layer.private:
+    if layer.auxiliary_scale is not None and layer.auxiliary_bias is not None:
         layer.auxiliary_scale.copy_(layer.scale)
         layer.auxiliary_bias.copy_(layer.bias)

@@ -69,10 +69,11 @@ class VMambaEncoder(Encoder):
 
     def forward(self, images: Tensor, modality: Modality = Modality.RGB) -> list[Tensor]:
         """See `Encoder`; every modality is encoded alike."""
-        images = images.to(self.patch_embed[0].weight.dtype, memory_format=torch.channels_last)
-        features = self.patch_embed(images)
+        dtype = next(self.patch_embed.parameters()).dtype
+        features = self.patch_embed(images.to(dtype, memory_format=torch.channels_last))
         outputs = []
         for stage, layer in enumerate(self.layers):
+            assert isinstance(layer, Stage)
             features = layer.blocks(features)
             outputs.append(getattr(self, f'outnorm{stage}')(features))
             if stage + 1 < len(self.layers):

@@ -52,15 +52,15 @@ class SelectiveScan2D(nn.Module):
 
     def project(self, features: Tensor) -> Tensor:
         """Step, B and C of every pixel and direction, (B, H, W, C) -> (B, H, W, 4, R + 2N)."""
-        return F.linear(features, self.x_proj_weight.flatten(0, 1)).unflatten(-1, self.x_proj_weight.shape[:2])
+        projected = F.linear(features, self.x_proj_weight.flatten(0, 1))
+        return projected.view(*projected.shape[:-1], *self.x_proj_weight.shape[:2])
 
     def scan(self, features: Tensor, projected: Tensor) -> Tensor:
         """Sum of the four scans, (B, H, W, C)."""
         A = -torch.exp(self.A_logs.float())
-        shape = (DIRECTIONS, -1)
         return selective_scan_map(
-            features, projected, self.dt_projs_weight, self.dt_projs_bias, A.unflatten(0, shape),
-            self.Ds.unflatten(0, shape), backend=self.scan_backend)
+            features, projected, self.dt_projs_weight, self.dt_projs_bias, A.view(DIRECTIONS, -1, self.states),
+            self.Ds.view(DIRECTIONS, -1), backend=self.scan_backend)
 
 
 class SS2D(SelectiveScan2D):
@@ -77,7 +77,8 @@ class SS2D(SelectiveScan2D):
     def forward(self, features: Tensor) -> Tensor:
         """(B, H, W, C) -> the same shape."""
         features = depthwise_silu(self.in_proj(features), self.conv2d.weight)
-        return self.out_proj(self.out_norm(self.scan(features, self.project(features))))
+        mixed: Tensor = self.out_proj(self.out_norm(self.scan(features, self.project(features))))
+        return mixed
 
 
 class Mlp(nn.Module):
@@ -93,7 +94,8 @@ class Mlp(nn.Module):
         hidden_bytes = features[..., 0].numel() * self.fc1.out_features * features.element_size()
         if (hidden_bytes <= LARGE_BYTES or features.device.type != 'cpu' or torch.is_grad_enabled()
                 or torch.compiler.is_compiling()):
-            return self.fc2(gelu(self.fc1(features)))
+            result: Tensor = self.fc2(gelu(self.fc1(features)))
+            return result
         # Fresh memory costs a page fault each 4 KiB; a piece is used again and again, and stays in the cache.
         rows = features.flatten(0, -2)
         pieces = rows.tensor_split(-(-hidden_bytes // PIECE_BYTES))
@@ -133,4 +135,5 @@ class VSSBlock(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(B, H, W, C) -> the same shape."""
         features, normalised = self.norm2.after_adding(features, self.drop_path(self.op(self.norm(features))))
-        return features + self.drop_path(self.mlp(normalised))
+        result: Tensor = features + self.drop_path(self.mlp(normalised))
+        return result

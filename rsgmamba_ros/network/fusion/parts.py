@@ -106,7 +106,8 @@ class Stream(nn.Module):
         Returns:
             (B, H, W, C).
         """
-        return features + self.out_proj(read_out * F.silu(branch))
+        result: Tensor = features + self.out_proj(read_out * F.silu(branch))
+        return result
 
 
 def streams_of(dim: int, modalities: tuple[Modality, ...], config: FusionConfig) -> PerModality[Stream]:

@@ -51,7 +51,8 @@ class StandIn(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, H, W, C) -> the same shape."""
-        return features * self.scale.to(features.dtype) + self.up(gelu(self.down(features)))
+        adapted: Tensor = features * self.scale.to(features.dtype) + self.up(gelu(self.down(features)))
+        return adapted
 
     def adjusted(self, normalised: Tensor) -> Tensor:
         """The normalised merge of a single modality, (B, H, W, C) -> the same shape."""

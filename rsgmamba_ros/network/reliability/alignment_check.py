@@ -26,10 +26,11 @@ LEAST_ODDS, GREATEST_ODDS = -4.0, 20.0  # one look at the edges, however clear, 
 class AlignmentCheck(Check):
     """Whether the images are aligned. An unaligned pair is a fault of either image; the other one is the evidence."""
 
+    slope: Tensor
+    offset: Tensor
+
     def __init__(self, rgb: Modality, auxiliary: Modality):
         super().__init__({rgb: (auxiliary,), auxiliary: (rgb,)})
-        self.slope: Tensor
-        self.offset: Tensor
         self.register_buffer('slope', torch.zeros(EdgeAlignment.size))
         self.register_buffer('offset', torch.zeros(1))
 

@@ -63,9 +63,10 @@ class Observation:
 class Fitted(nn.Module):
     """A module that is fitted to reference images rather than trained; `fit` ends by setting `fitted` to 1."""
 
+    fitted: Tensor
+
     def __init__(self) -> None:
         super().__init__()
-        self.fitted: Tensor
         self.register_buffer('fitted', torch.zeros(1))
 
     @property

@@ -38,7 +38,7 @@ class EdgeAlignment(nn.Module):
         peak = landscape.amax(-1, keepdim=True).clamp_min(1e-3)
         relative, centre = landscape / peak, SIDE * SIDE // 2
         shifts = torch.arange(-RADIUS, RADIUS + 1, device=rgb.device, dtype=rgb.dtype)
-        share = torch.softmax(SHARPNESS * (landscape - peak), dim=-1).unflatten(-1, (SIDE, SIDE))
+        share = torch.softmax(SHARPNESS * (landscape - peak), dim=-1).view(-1, SIDE, SIDE)
         distance = ((share.sum(2) @ shifts) ** 2 + (share.sum(1) @ shifts) ** 2 + 1e-6).sqrt()
         mean, height = landscape.mean(-1).clamp_min(1e-3), landscape[:, centre]
         # Larger than what stands beside them: a linear layer would need long to find out that these tell most.

@@ -25,6 +25,11 @@ class ExpectedLevel(Fitted):
         channels: C of RGB's features.
     """
 
+    slope: Tensor
+    centre: Tensor
+    mean: Tensor
+    deviation: Tensor
+
     def __init__(self, channels: int):
         super().__init__()
         self.register_buffer('slope', torch.zeros(channels))

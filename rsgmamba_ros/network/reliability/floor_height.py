@@ -40,6 +40,13 @@ class FloorHeight(Fitted):
         channels: of RGB's last two stages together.
     """
 
+    slope: Tensor
+    offset: Tensor
+    focal: Tensor
+    unit: Tensor
+    usual: Tensor
+    spreads: Tensor
+
     def __init__(self, channels: int):
         super().__init__()
         self.register_buffer('slope', torch.zeros(channels))
@@ -65,9 +72,10 @@ class FloorHeight(Fitted):
         inverse, valid = self._inverse_distance(images)
         probability = self._probability(cells) if floor is None else torch.empty_like(inverse)
         # How closely the floor tells the height is measured on images in which the classifier had not seen it.
-        for seen, left_out in held_out_folds(len(cells), cells.device) if floor is not None else ():
-            slope, offset = logistic_regression(cells[seen], floor[seen])
-            probability[left_out] = torch.sigmoid(cells[left_out] @ slope + offset)
+        if floor is not None:
+            for seen, left_out in held_out_folds(len(cells), cells.device):
+                slope, offset = logistic_regression(cells[seen], floor[seen])
+                probability[left_out] = torch.sigmoid(cells[left_out] @ slope + offset)
         found = {focal: _heights(inverse, _weights(probability, valid), focal) for focal in FOCALS}
         best = min(found, key=lambda focal: _quartile_range(found[focal]))
         height, support = found[best]
@@ -137,7 +145,7 @@ def _weights(probability: Tensor, valid: Tensor) -> Tensor:
 
 def _support_class(support: Tensor) -> Tensor:
     # Not a table: sent to the device it would make a CUDA graph impossible.
-    return sum((support >= bound).long() for bound in SUPPORTS)
+    return torch.stack([(support >= bound).long() for bound in SUPPORTS]).sum(0)
 
 
 def _heights(inverse: Tensor, weights: Tensor, focal: float | Tensor) -> tuple[Tensor, Tensor]:
@@ -178,5 +186,5 @@ def _quartile_range(found: tuple[Tensor, Tensor]) -> float:
     sure = height[support > SURE_SUPPORT]
     if len(sure) < FEWEST:
         return float('inf')
-    low, high = sure.quantile(sure.new_tensor([0.25, 0.75])).tolist()
-    return high - low
+    low, high = sure.quantile(sure.new_tensor([0.25, 0.75]))
+    return float(high - low)

@@ -165,8 +165,12 @@ class ReliabilityHead(ReliabilityEstimator):
     @property
     def checks(self) -> list[Check]:
         """See `ReliabilityEstimator`."""
-        return [cast(Check, check) for check in self.typicality] \
+        return [*self._typicality] \
             + [cast(WeightedCheck, weighted).check for weighted in self.pair_checks.values()]
+
+    @property
+    def _typicality(self) -> list[Typicality]:
+        return [cast(Typicality, check) for check in self.typicality]
 
     def forward(self, images: dict[Modality, Tensor], features: dict[Modality, list[Tensor]]) -> ReliabilityEstimate:
         """See `ReliabilityEstimator`."""
@@ -201,7 +205,7 @@ class ReliabilityHead(ReliabilityEstimator):
         if compared:
             hidden = hidden + self.together[modality](torch.cat(compared, dim=-1))
         logit: Tensor = self.output[modality](F.gelu(hidden)).squeeze(-1)
-        for typicality in self.typicality:
+        for typicality in self._typicality:
             if modality in typicality.affects:
                 logit = logit + typicality.learned(observation)
         return logit
@@ -224,7 +228,7 @@ class ReliabilityHead(ReliabilityEstimator):
         it lose what the corrupted image still shows.
         """
         published = dict(logits)
-        for typicality in self.typicality:
+        for typicality in self._typicality:
             for modality in typicality.affected(tuple(logits)):
                 odds = TYPICAL_ODDS + TYPICAL_WEIGHT * typicality.odds(observation)
                 published[modality] = _logit_of(F.logsigmoid(published[modality]) + F.logsigmoid(odds))

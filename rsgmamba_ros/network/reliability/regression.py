@@ -43,9 +43,9 @@ def logistic_regression(features: Tensor, shares: Tensor) -> tuple[Tensor, Tenso
             optimizer.zero_grad()
             loss = F.binary_cross_entropy_with_logits(standard @ slope + offset, target)
             loss = loss + PENALTY * slope.square().sum()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for it
             return loss
 
-        optimizer.step(closure)
+        optimizer.step(closure)  # type: ignore[no-untyped-call]  # torch has no type for it
     slope = slope.detach() / deviation
     return slope, offset.detach() - centre @ slope

@@ -35,12 +35,13 @@ class ScaleCheck(Check):
         dims: channels of RGB's last two stages.
     """
 
+    step: Tensor
+
     def __init__(self, auxiliary: Modality, dims: tuple[int, ...]):
         super().__init__({auxiliary: (Modality.RGB,)})
         self.auxiliary = auxiliary
         self.level = ExpectedLevel(dims[1])
         self.floor = FloorHeight(sum(dims))
-        self.step: Tensor
         self.register_buffer('step', torch.ones(1))
 
     def forget(self) -> None:

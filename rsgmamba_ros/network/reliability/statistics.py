@@ -34,7 +34,7 @@ def _moments(maps: Tensor, axes: tuple[int, int]) -> tuple[Tensor, Tensor]:
 class ImageStatistics(nn.Module):
     """Statistics of three small strided convolutions on the image."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         channels = (3, *STATISTICS_CHANNELS)
         self.convolutions = nn.ModuleList(

@@ -30,6 +30,10 @@ class Typicality(Check):
     """
 
     features = 2 * (len(EDGES) + 1) + 1
+    centre: Tensor
+    whitening: Tensor
+    middle: Tensor
+    spread: Tensor
 
     def __init__(self, auxiliary: Modality):
         super().__init__({auxiliary: ()})
@@ -43,7 +47,7 @@ class Typicality(Check):
     @torch.no_grad()
     def fit(self, reference: ReferenceImages) -> None:
         """See `Check`; N must be well above the number of features, 23."""
-        shares = torch.cat([difference_shares(part[:, :1]) for part in reference.auxiliary.split(16)]).double()
+        shares = torch.cat([difference_shares(part[:, :1]) for part in torch.split(reference.auxiliary, 16)]).double()
         self.centre.copy_(shares.mean(0))
         ridge = RIDGE * torch.eye(self.features, dtype=torch.double, device=shares.device)
         inverse = torch.linalg.inv(torch.cov(shares.T) + ridge)

@@ -58,10 +58,14 @@ def _inputs() -> dict[str, np.ndarray]:
     return images
 
 
+def _save(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    np.savez_compressed(path, allow_pickle=False, **arrays)
+
+
 if __name__ == '__main__':
     if not (FOLDER / 'inputs.npz').exists():
-        np.savez_compressed(FOLDER / 'inputs.npz', **_inputs())
+        _save(FOLDER / 'inputs.npz', _inputs())
     with np.load(FOLDER / 'inputs.npz') as stored:
         golden_inputs = dict(stored)
     for network in NETWORKS:
-        np.savez_compressed(FOLDER / f'{network}.npz', **golden_outputs(network, golden_inputs))
+        _save(FOLDER / f'{network}.npz', golden_outputs(network, golden_inputs))

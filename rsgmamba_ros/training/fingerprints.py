@@ -45,7 +45,8 @@ def resolved_config(config: TrainingConfig) -> dict[str, Any]:
     """
     with torch.device('meta'):
         # The number of classes comes from the data, which have a digest of their own.
-        network = create_network(config.preset, classes=1, fusion=config.fusion, **config.network).config
+        network = create_network(config.preset, classes=1, auxiliary=config.auxiliary, fusion=config.fusion_name,
+                                 **config.network).config
     values = {name: value for name, value in asdict(config).items() if name not in FREE_FIELDS}
     plain: dict[str, Any] = json.loads(json.dumps(values | {'network': asdict(network)}, default=str))
     return plain

@@ -121,11 +121,12 @@ def score_sensor(segmenter: Segmenter, dataset: Dataset, sensor: str, protocol: 
     """
     check_fit(segmenter, dataset)
     held_back = min(protocol.profile_images, len(dataset) // 2)
+    held_back = held_back if held_back >= FEWEST_IMAGES else 0
     profile, reason = None, ''
     try:
         profile = _profile(segmenter, dataset, sensor, held_back)
     except ProfileError as error:
-        held_back, reason = 0, str(error)
+        reason = str(error)  # the same images are scored, so that networks can be compared
     rest = range(held_back, len(dataset))
     indices = [rest[index] for index in evenly_spread(len(rest), protocol.limit or len(rest))]
     conditions = _conditions(segmenter, dataset, protocol, has_earlier=dataset[indices[0]].earlier is not None)
@@ -144,8 +145,8 @@ def score_sensor(segmenter: Segmenter, dataset: Dataset, sensor: str, protocol: 
 
 def _profile(segmenter: Segmenter, dataset: Dataset, sensor: str, images: int) -> SensorProfile:
     """Make the profile of the first images."""
-    if images < FEWEST_IMAGES:
-        raise ProfileError(f'{images} images for a profile are too few')
+    if not images:
+        raise ProfileError(f'a profile needs {FEWEST_IMAGES} images, and as many to score')
     maker = ProfileMaker(segmenter)
     for index in range(images):
         sample = dataset[index]

@@ -106,15 +106,15 @@ def test_the_segmenter_is_left_without_a_profile(scored, segmenter):
 def test_a_sensor_without_enough_images_is_scored_by_the_prior_alone(segmenter):
     results, reason = score_sensor(segmenter, Frames(4), 'camera', QUICK)
     assert [(result.setting, result.images, dict(result.miou)) for result in results] == [(PRIOR, 3, {})]
-    assert '2 images for a profile are too few' in reason
+    assert 'a profile needs 5 images' in reason
 
 
-def test_a_refused_profile_is_a_reason_and_no_image_is_held_back(segmenter):
+def test_a_refused_profile_is_a_reason_and_its_images_are_held_back_all_the_same(segmenter):
     frames = Frames(12)
     frames.samples[:6] = [replace(sample, rgb=np.zeros_like(sample.rgb)) for sample in frames.samples[:6]]
     results, reason = score_sensor(segmenter, frames, 'camera', replace(QUICK, limit=0))
     assert 'covered or dark' in reason
-    assert [(result.setting, result.images) for result in results] == [(PRIOR, 12)]
+    assert [(result.setting, result.images) for result in results] == [(PRIOR, 6)]
 
 
 def result(sensor, setting, clean, alarms):

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from rsgmamba_ros.data.synthetic import SceneGenerator
 from rsgmamba_ros.network.checkpoint import Checkpoint, save_checkpoint
 from rsgmamba_ros.network.presets import create_network
 from rsgmamba_ros.network.rsgmamba import RSGMamba
 from rsgmamba_ros.pipeline.execution.engine import calibrated_reliability, choose_device, choose_precision, Engine
+from rsgmamba_ros.pipeline.monitoring.registration import EVERY, FEWEST_BUNDLES
 from rsgmamba_ros.pipeline.segmenter import Segmenter
 from rsgmamba_ros.pipeline.segmenter_config import SegmenterConfig
 from rsgmamba_ros.vocabulary.errors import BackendUnavailableError, ConfigError, ImageError
@@ -159,3 +161,18 @@ def test_what_is_not_available_is_named_with_the_way_out():
         choose_precision('float16', torch.device('cpu'))
     with pytest.raises(BackendUnavailableError, match='unknown'):
         choose_precision('int8', torch.device('cpu'))
+
+
+def test_depth_that_is_displaced_over_many_bundles_has_the_cause_not_registered(checkpoint):
+    segmenter = Segmenter(checkpoint, device='cpu')
+    generator = SceneGenerator(3, height=96, width=128, auxiliary=DEPTH)
+    causes = []
+    for index in range(EVERY * FEWEST_BUNDLES):
+        scene = generator.render(0.2 * index)
+        images = [StampedImage(RGB, index, index, scene.rgb, 'rgb8'),
+                  StampedImage(DEPTH, index, index, np.roll(scene.auxiliary, -6, axis=1), '32FC1')]
+        causes.append(segmenter.segment(bundle(*images)).reliability[DEPTH].causes)
+    assert causes[-1] == ('not_registered',)
+    assert not any(causes[:-1])
+    segmenter.reset()
+    assert segmenter.segment(bundle(*images)).reliability[DEPTH].causes == ()

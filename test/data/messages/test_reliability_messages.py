@@ -21,7 +21,7 @@ def segmentation(presence=Presence.PRESENT):
     depth = ModalityReliability(0.0, 0.0, 0.0, Presence.MISSING, False, ('missing',))
     empty = np.empty((0, 0), np.uint8)
     return Segmentation(2_000_001_000, 'camera', Modality.DEPTH, empty, empty,
-                        {Modality.RGB: rgb, Modality.DEPTH: depth}, ('depth: stopped',))
+                        {Modality.RGB: rgb, Modality.DEPTH: depth}, ('depth: stopped',), 'front.yaml')
 
 
 def message(sent):
@@ -37,6 +37,7 @@ def test_a_message_read_back_is_what_was_sent(presence):
     read = read_reliability_message(message(sent))
     assert (read.stamp_ns, read.frame_id, read.leader) == (sent.stamp_ns, sent.frame_id, sent.leader)
     assert (read.reliability, read.reports) == (sent.reliability, sent.reports)
+    assert read.sensor_profile == 'front.yaml'
 
 
 def test_what_is_not_known_is_nan_and_latency_is_in_seconds():

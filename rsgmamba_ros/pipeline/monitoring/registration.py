@@ -8,6 +8,7 @@ h, w cells: the images at 160 columns. S = 2 RADIUS + 1 shifts an axis.
 """
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -132,10 +133,8 @@ def edge_landscape(rgb: np.ndarray, depth: np.ndarray) -> np.ndarray | None:
     is_edge = (np.hypot(*steps) > DEPTH_STEP) & (inside > 0) | (np.hypot(*rims) > 0.5)
     if contrast < LEAST_CONTRAST or is_edge.mean() < LEAST_DEPTH_EDGES:
         return None
-    edges = _structure(colour, contrast + 0.01)
-    landscape: np.ndarray = _correlations(edges, _structure(steps, DEPTH_STEP) * inside)
-    landscape += _correlations(edges, _structure(rims, 0.5))
-    return landscape
+    return _correlations(_structure(colour, contrast + 0.01),
+                         (_structure(steps, DEPTH_STEP) * inside, _structure(rims, 0.5)))
 
 
 def _differences(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -155,24 +154,24 @@ def _structure(differences: tuple[np.ndarray, np.ndarray], floor: float) -> np.n
     return maps
 
 
-def _correlations(colour: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """Correlation coefficient of two maps, (3, h, w) each, at every shift of the second one, (S, S).
+def _correlations(colour: np.ndarray, depths: Sequence[np.ndarray]) -> np.ndarray:
+    """Sum of the correlation coefficients of one map and each other one, (3, h, w), at every shift of those, (S, S).
 
     The value at a shift is that of the depth's content lying so far right and down of the colour's.
     """
     colour = colour - colour.mean(axis=(1, 2), keepdims=True)
-    depth = depth - depth.mean(axis=(1, 2), keepdims=True)
     _, height, width = colour.shape
-    inner = np.zeros_like(colour)
     # Only what stays in the picture at every shift takes part, so that each shift sees as much.
     inside = slice(None), slice(RADIUS, height - RADIUS), slice(RADIUS, width - RADIUS)
-    inner[inside] = depth[inside]
-    padded = height + RADIUS, width + RADIUS
-    spectrum = (np.fft.rfft2(inner, padded) * np.conj(np.fft.rfft2(colour, padded))).sum(axis=0)
+    total = np.zeros_like(colour)
+    for depth in depths:
+        inner = np.zeros_like(colour)
+        inner[inside] = (depth - depth.mean(axis=(1, 2), keepdims=True))[inside]
+        total += inner / np.sqrt((colour * colour).sum() * (inner * inner).sum() + 1e-6)
+    padded = tuple(cv2.getOptimalDFTSize(side + RADIUS) for side in (height, width))
+    spectrum = (np.fft.rfft2(total, padded) * np.conj(np.fft.rfft2(colour, padded))).sum(axis=0)
     products = np.fft.irfft2(spectrum, padded)
-    shifts = np.arange(-RADIUS, RADIUS + 1)
-    total = np.sqrt((colour * colour).sum() * (inner * inner).sum() + 1e-6)
-    correlations: np.ndarray = products[np.ix_(shifts % padded[0], shifts % padded[1])] / total
+    correlations: np.ndarray = products[np.ix_(_SHIFTS % padded[0], _SHIFTS % padded[1])]
     return correlations
 
 

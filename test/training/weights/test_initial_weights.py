@@ -62,10 +62,10 @@ def test_a_reliability_head_of_another_kind_begins_anew(tmp_path):
     before = create_network('nano', classes=2, **shape)
     save_checkpoint(path, Checkpoint(before, labels), dtype=torch.float32)
     network = create_network('nano', classes=2, typicality=True, **shape)
-    own = network.reliability_head.output[0].weight.clone()
+    own = network.reliability_head.output[network.axis[0]].weight.clone()
     load_start(network, labels, path)
     assert torch.equal(network.decoder.classifier.weight, before.decoder.classifier.weight)
-    assert torch.equal(network.reliability_head.output[0].weight, own)
+    assert torch.equal(network.reliability_head.output[network.axis[0]].weight, own)
 
 
 def test_private_norms_begin_as_the_common_ones_of_a_checkpoint(tmp_path):

@@ -3,7 +3,13 @@
 Player, segmentation node and evaluator run in separate processes over DDS, with the time of the bag. They write the
 same files as `rsgmamba replay`. Use this launch file to measure QoS, headers, latency and drops; use `rsgmamba replay`
 for reproducible labels.
+
+`ros2` runs this file with its own Python, which need not have the requirements of this package: it imports launch and
+the standard library only, and asks the executable `rsgmamba` for the topics of the bag.
 """
+import json
+import subprocess
+
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, EmitEvent, OpaqueFunction, RegisterEventHandler
 from launch.event_handlers import OnProcessExit
@@ -11,13 +17,7 @@ from launch.events import Shutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
-from launch_ros.substitutions import FindPackageShare
-
-from rsgmamba_ros.data.bags.reader import BagReader
-from rsgmamba_ros.data.bags.topics import find_topics
-from rsgmamba_ros.data.messages.serialised_images import COMPRESSED_IMAGE_TYPE
-from rsgmamba_ros.ros.qos import deep_results
-from rsgmamba_ros.vocabulary.images import Modality
+from launch_ros.substitutions import ExecutableInPackage, FindPackageShare
 
 ARGUMENTS = {
     'bag': (None, 'folder or file of the bag'),
@@ -50,17 +50,21 @@ def generate_launch_description():
 def _nodes(context):
     """Give the three nodes, on the topics that the bag has."""
     values = {name: LaunchConfiguration(name).perform(context) for name in (*ARGUMENTS, 'params_file')}
-    auxiliary = Modality(values['modality'])
-    topics, transports = _topics(values, auxiliary)
+    auxiliary = values['modality']
+    found = _find_topics(context, values)
+    transports = {modality: topic['transport'] for modality, topic in found.items()}
+    topics = {modality: topic['topic'] for modality, topic in found.items()}
+    results_file = [FindPackageShare('rsgmamba_ros'), '/config/replay_results.yaml']
     logging = ['--ros-args', '--log-level', values['log_level']]
     common = {'package': 'rsgmamba_ros', 'output': 'screen', 'emulate_tty': True, 'arguments': logging}
     segmentation = LifecycleNode(
-        executable='segmentation_node', name='segmentation', namespace='', parameters=[values['params_file'], {
-            'use_sim_time': True, 'autostart': True, 'modality': str(auxiliary),
-            'checkpoint': _text(values['checkpoint']), 'device': _text(values['device']),
-            'input_qos': values['input_qos'], 'queue_size': int(values['queue_size']),
-            'rgb.transport': transports.get(Modality.RGB, 'auto'),
-            'auxiliary.transport': transports.get(auxiliary, 'auto'), **deep_results()}],
+        executable='segmentation_node', name='segmentation', namespace='', parameters=[
+            values['params_file'], results_file, {
+                'use_sim_time': True, 'autostart': True, 'modality': auxiliary,
+                'checkpoint': _text(values['checkpoint']), 'device': _text(values['device']),
+                'input_qos': values['input_qos'], 'queue_size': int(values['queue_size']),
+                'rgb.transport': transports.get('rgb', 'auto'),
+                'auxiliary.transport': transports.get(auxiliary, 'auto')}],
         remappings=[(f'{modality}/image', topic) for modality, topic in topics.items()], **common)
     player = Node(
         executable='bag_player_node', name='bag_player', parameters=[{
@@ -70,7 +74,7 @@ def _nodes(context):
     evaluator = Node(
         executable='evaluator_node', name='evaluator', parameters=[{
             'bag': _text(values['bag']), 'out': _text(values['out']), 'overwrite': values['overwrite'] == 'true',
-            'checkpoint': _text(values['checkpoint']), 'modality': str(auxiliary), 'rgb_topic': values['rgb_topic'],
+            'checkpoint': _text(values['checkpoint']), 'modality': auxiliary, 'rgb_topic': values['rgb_topic'],
             'auxiliary_topic': values['auxiliary_topic'], 'labels_topic': values['labels_topic']}], **common)
     end = RegisterEventHandler(OnProcessExit(target_action=evaluator, on_exit=[EmitEvent(event=Shutdown())]))
     return [segmentation, evaluator, player, end]
@@ -81,11 +85,17 @@ def _text(value):
     return ParameterValue(value, value_type=str)
 
 
-def _topics(values, auxiliary):
-    """Give topic and transport of each modality, as the bag has them."""
-    with BagReader(values['bag']) as bag:
-        named = {Modality.RGB: values['rgb_topic'], auxiliary: values['auxiliary_topic'], 'labels': 'none'}
-        topics = {modality: topic for topic, modality in find_topics(bag, auxiliary=auxiliary, named=named).items()}
-        types = {topic.name: topic.message_type for topic in bag.image_topics}
-    return topics, {modality: 'compressed' if types[topic] == COMPRESSED_IMAGE_TYPE else 'raw'
-                    for modality, topic in topics.items()}
+def _find_topics(context, values):
+    """Give topic and transport of each modality, as the bag has them.
+
+    Raises:
+        RuntimeError: the bag cannot be read, or a modality has no topic or several.
+    """
+    executable = ExecutableInPackage(executable='rsgmamba', package='rsgmamba_ros').perform(context)
+    command = [executable, 'bag', 'topics', values['bag'], '--auxiliary', values['modality']]
+    for option, argument in (('--rgb-topic', 'rgb_topic'), ('--aux-topic', 'auxiliary_topic')):
+        command += [option, values[argument]] if values[argument] else []
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    if answer.returncode:
+        raise RuntimeError(answer.stderr.strip() or f'{command} ended with status {answer.returncode}')
+    return json.loads(answer.stdout)

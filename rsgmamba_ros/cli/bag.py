@@ -1,19 +1,23 @@
-"""Make bags to test with: from synthetic scenes or from a folder of images."""
+"""Make bags to test with, and say which topics of a bag hold what."""
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+import json
 from pathlib import Path
 
 from tqdm import tqdm
 
+from rsgmamba_ros.data.bags.reader import BagReader
 from rsgmamba_ros.data.bags.sources import file_shots, find_image_files, synthetic_shots, write_shots
+from rsgmamba_ros.data.bags.topics import find_topics, NONE, transport
 from rsgmamba_ros.data.bags.writer import COMPRESSIONS, STORAGES
+from rsgmamba_ros.data.messages.images import LABELS
 from rsgmamba_ros.vocabulary.errors import ConfigError
 from rsgmamba_ros.vocabulary.images import AUXILIARY_MODALITIES, Modality
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the two ways to make a bag and their common options."""
+    """Declare the two ways to make a bag and their common options, and the list of topics."""
     commands = parser.add_subparsers(dest='source', required=True)
     synthesise = commands.add_parser('synthesize', help='moving synthetic scenes with ground truth')
     synthesise.add_argument('out', type=Path, help='folder to create')
@@ -33,10 +37,23 @@ def add_arguments(parser: ArgumentParser) -> None:
         command.add_argument('--storage', choices=STORAGES, default='mcap', help='format (default: %(default)s)')
         command.add_argument('--compression', choices=COMPRESSIONS, default='none',
                              help="of the bag: MCAP chunks (storage), or the modes of rosbag2 (default: %(default)s)")
+    _add_topics(commands.add_parser('topics', help='print topic and transport of each modality as JSON'))
+
+
+def _add_topics(command: ArgumentParser) -> None:
+    command.add_argument('bag', type=Path, help='folder or file of the bag')
+    command.add_argument('--auxiliary', choices=[str(m) for m in AUXILIARY_MODALITIES], default='depth',
+                         help='modality beside RGB (default: %(default)s)')
+    command.add_argument('--rgb-topic', help=f'colour images; found by type if not given, "{NONE}" to leave them out')
+    command.add_argument('--aux-topic', help='depth or thermal images; found by type if not given, '
+                                             f'"{NONE}" to leave them out')
 
 
 def run(arguments: Namespace) -> None:
-    """Write the bag and say what is in it."""
+    """Write the bag and say what is in it, or print the topics of one."""
+    if arguments.source == 'topics':
+        _print_topics(arguments)
+        return
     if arguments.rate_hz <= 0:
         raise ConfigError(f'--rate-hz is {arguments.rate_hz}; it must be positive')
     auxiliary = Modality(arguments.auxiliary)
@@ -52,6 +69,15 @@ def run(arguments: Namespace) -> None:
                         rate_hz=arguments.rate_hz, compressed=arguments.compressed, storage=arguments.storage,
                         compression=arguments.compression)
     print(f'{arguments.out}: {count} image pairs, {count / arguments.rate_hz:.1f} s')
+
+
+def _print_topics(arguments: Namespace) -> None:
+    auxiliary = Modality(arguments.auxiliary)
+    with BagReader(arguments.bag) as bag:
+        topics = find_topics(bag, auxiliary=auxiliary, named={
+            Modality.RGB: arguments.rgb_topic, auxiliary: arguments.aux_topic, LABELS: NONE})
+        print(json.dumps({str(modality): {'topic': topic, 'transport': transport(bag, topic)}
+                          for topic, modality in topics.items()}))
 
 
 def _size(text: str) -> tuple[int, int]:

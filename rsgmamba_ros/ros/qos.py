@@ -39,12 +39,6 @@ __all__ = ['INPUT_QOS', 'LATCHED', 'RELIABLE', 'RESULT', 'SENSOR_DATA', 'Subscri
            'UnsupportedEventTypeError', 'overridable']
 
 
-def deep_results() -> dict[str, int]:
-    """Parameters of a node that is evaluated: its results too are kept while their subscriber is stalled."""
-    return {f'qos_overrides./{topic}.publisher.depth': 100
-            for topic in ('segmentation', 'segmentation/reliability')}
-
-
 class OverridableQoS(TypedDict):
     """Arguments of `Node.create_publisher` and `Node.create_subscription`."""
 

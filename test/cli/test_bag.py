@@ -1,3 +1,5 @@
+import json
+
 import cv2
 import numpy as np
 import pytest
@@ -29,3 +31,21 @@ def test_a_bad_option_is_one_line(tmp_path, capsys, option, value, message):
     assert main(['bag', 'synthesize', str(tmp_path / 'bag'), option, value]) == 1
     assert message in capsys.readouterr().err
     assert not (tmp_path / 'bag').exists()
+
+
+@pytest.mark.parametrize('compressed', [False, True])
+def test_topics_and_transports_of_a_bag_are_printed_as_json(tmp_path, capsys, compressed):
+    bag = str(tmp_path / 'bag')
+    main(['bag', 'synthesize', bag, '--seconds', '0.2', '--rate-hz', '10', '--size', '16x16',
+          *(['--compressed'] if compressed else [])])
+    capsys.readouterr()
+    assert main(['bag', 'topics', bag]) == 0
+    transport = 'compressed' if compressed else 'raw'
+    suffixes = ('/compressed', '/compressedDepth') if compressed else ('', '')
+    assert json.loads(capsys.readouterr().out) == {
+        'rgb': {'topic': f'/rgb/image{suffixes[0]}', 'transport': transport},
+        'depth': {'topic': f'/depth/image{suffixes[1]}', 'transport': transport}}
+    assert main(['bag', 'topics', bag, '--aux-topic', 'none']) == 0
+    assert list(json.loads(capsys.readouterr().out)) == ['rgb']
+    assert main(['bag', 'topics', bag, '--rgb-topic', '/typo']) == 1
+    assert '/typo' in capsys.readouterr().err

@@ -26,6 +26,7 @@ pathlib.Path({result!r}).write_text(json.dumps([options, files]))
 while {name!r} != 'evaluator_node' or len(list(pathlib.Path({folder!r}).glob('*_node.json'))) < 3:
     time.sleep(0.05)
 """
+PROGRAM = '#!{python}\nimport sys\nfrom rsgmamba_ros.cli.main import main\nsys.exit(main())\n'
 NODES = ('segmentation_node', 'bag_player_node', 'evaluator_node')
 
 
@@ -50,6 +51,10 @@ def launched(source, project_root, tmp_path, monkeypatch):
         executable.write_text(NODE.format(python=sys.executable, name=name, folder=str(tmp_path),
                                           result=str(tmp_path / f'{name}.json')))
         executable.chmod(0o755)
+    # The launch file asks it for the topics.
+    program = tmp_path / 'lib' / 'rsgmamba_ros' / 'rsgmamba'
+    program.write_text(PROGRAM.format(python=sys.executable))
+    program.chmod(0o755)
     index = tmp_path / 'share' / 'ament_index' / 'resource_index' / 'packages' / 'rsgmamba_ros'
     for path in (index, tmp_path / 'share' / 'rsgmamba_ros' / 'config'):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -90,6 +95,7 @@ def test_the_three_nodes_get_the_topics_of_the_bag_and_end_with_the_evaluator(la
     options, parameters = called['segmentation_node']
     assert {f'rgb/image:={rgb}', f'depth/image:={depth}'} <= set(options)
     assert (parameters['use_sim_time'], parameters['autostart'], parameters['checkpoint']) == (True, True, '34')
+    assert parameters['qos_overrides']['/segmentation']['publisher']['depth'] == 100
     assert parameters['rgb.transport'] == parameters['auxiliary.transport'] == ('compressed' if compressed else 'raw')
     _, parameters = called['bag_player_node']
     assert (parameters['bag'], sorted(parameters['topics']), parameters['rate']) == (str(path), [depth, rgb], 0.5)

@@ -1,5 +1,5 @@
 """A real segmentation node in its own process, and a robot that talks to it over DDS."""
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 import os
 from pathlib import Path
@@ -32,9 +32,10 @@ PATIENCE_S = 1.0
 class NodeProcess:
     """An executable of the package, its log in a file."""
 
-    def __init__(self, module: str, log: Path, *, namespace: str, parameters: dict):
+    def __init__(self, module: str, log: Path, *, namespace: str, parameters: dict, files: Sequence[Path] = ()):
         self.log = log
         options = [option for name, value in parameters.items() for option in ('-p', f'{name}:={value}')]
+        options += [option for file in files for option in ('--params-file', str(file))]
         with log.open('w') as file:
             self.process = subprocess.Popen(
                 [sys.executable, '-m', module, '--ros-args', '-r', f'__ns:={namespace}', *options],
@@ -200,9 +201,9 @@ def start_process(tmp_path_factory):
     """Start executables; whatever still runs at the end of the module is ended."""
     started = []
 
-    def start(module: str, *, namespace: str, **parameters) -> NodeProcess:
+    def start(module: str, *, namespace: str, parameter_files: Sequence[Path] = (), **parameters) -> NodeProcess:
         log = tmp_path_factory.mktemp('process') / 'log.txt'
-        started.append(NodeProcess(module, log, namespace=namespace, parameters=parameters))
+        started.append(NodeProcess(module, log, namespace=namespace, parameters=parameters, files=parameter_files))
         return started[-1]
 
     yield start

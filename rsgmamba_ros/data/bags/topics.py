@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from rsgmamba_ros.data.bags.files import Topic
 from rsgmamba_ros.data.bags.reader import BagReader, describe_topics
 from rsgmamba_ros.data.messages.images import ImageContent, LABELS
-from rsgmamba_ros.data.messages.serialised_images import ImageMessage
+from rsgmamba_ros.data.messages.serialised_images import COMPRESSED_IMAGE_TYPE, ImageMessage
 from rsgmamba_ros.vocabulary.errors import BagError
 from rsgmamba_ros.vocabulary.images import Modality
 
@@ -62,6 +62,12 @@ def find_topics(bag: BagReader, *, auxiliary: Modality,
     if set(found.values()) <= {LABELS}:
         raise BagError(f'no topic is left to replay; {bag.path} has {describe_topics(bag.image_topics)}')
     return found
+
+
+def transport(bag: BagReader, name: str) -> str:
+    """How the images of a topic are carried: `raw` or `compressed`, as the parameters of the node name it."""
+    types = {topic.name: topic.message_type for topic in bag.image_topics}
+    return 'compressed' if types[name] == COMPRESSED_IMAGE_TYPE else 'raw'
 
 
 def _only_candidate(bag: BagReader, content: ImageContent, pixels: Mapping[str, str]) -> str | None:

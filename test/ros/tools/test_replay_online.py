@@ -17,7 +17,6 @@ from rsgmamba_ros.pipeline.node_settings import NodeSettings
 from rsgmamba_ros.replay.compare import agreement
 from rsgmamba_ros.replay.observers.bundle_log import read_bundles
 from rsgmamba_ros.replay.session import ReplayOptions, ReplaySession
-from rsgmamba_ros.ros.qos import deep_results
 from rsgmamba_ros.vocabulary.images import Modality
 from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig
 
@@ -52,13 +51,13 @@ def offline(bag, checkpoint, tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def play(bag, checkpoint, tmp_path_factory, start_process):
+def play(bag, checkpoint, tmp_path_factory, start_process, project_root):
     """Play the bag to a node, which may be stalled on the way; the folder of the results."""
     def play(*, stall_s: float = 0.0):
         out = tmp_path_factory.mktemp('out')
         node = start_process('rsgmamba_ros.ros.segmentation.node', namespace='/', autostart=True, use_sim_time=True,
                              checkpoint=checkpoint, device='cpu', input_qos='reliable', queue_size=COUNT,
-                             **deep_results())
+                             parameter_files=[project_root / 'config' / 'replay_results.yaml'])
         evaluator = start_process('rsgmamba_ros.ros.tools.evaluator', namespace='/', bag=bag, out=out,
                                   checkpoint=checkpoint, settle_s=100.0)
         evaluator.wait_for_log('waiting for the bag')

@@ -71,8 +71,9 @@ setup(
     # Ranges here, a pinned torch in requirements.txt: a robot brings its own torch (Jetson), and the newest
     # build of torch on PyPI comes with gigabytes of CUDA.
     install_requires=[
-        'apsw>=3.41', 'jinja2>=3.0', 'matplotlib>=3.5', 'mcap>=1.1', 'numpy>=1.22', 'opencv-python-headless>=4.5.4',
-        'pyyaml>=5.4', 'rosbags>=0.11', 'safetensors>=0.4', 'torch>=2.4', 'tqdm>=4.57',
+        'apsw>=3.41', 'jinja2>=3.0', 'lz4>=3.0', 'matplotlib>=3.5', 'mcap>=1.1', 'numpy>=1.22',
+        'opencv-python-headless>=4.5.4', 'pyyaml>=5.4', 'rosbags>=0.11', 'safetensors>=0.4', 'torch>=2.4',
+        'tqdm>=4.57', 'zstandard>=0.18',
     ],
     extras_require={
         'completion': ['argcomplete>=3'],

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 import signal
@@ -16,8 +16,13 @@ from rsgmamba_ros.data.messages.images import ImageContent, LABELS
 from rsgmamba_ros.network.shipped import checkpoint_path
 from rsgmamba_ros.pipeline.node_settings import NodeSettings, PARAMETERS, parse_settings
 from rsgmamba_ros.replay.config import load_settings
+from rsgmamba_ros.replay.report.summary import is_read_in_part
+from rsgmamba_ros.replay.report.tables import warnings
 from rsgmamba_ros.replay.session import ReplayOptions, ReplaySession
 from rsgmamba_ros.vocabulary.images import AUXILIARY_MODALITIES, Modality
+
+#: Exit status where some of the bag could not be read; 1 is for nothing at all.
+_READ_IN_PART = 3
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -51,18 +56,30 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Replay and print what came of it."""
+    """Replay and print what came of it.
+
+    Returns:
+        The exit status: 0 if all was read, 3 if a part of it could not be read, 130 after Ctrl-C.
+    """
     options = _options(arguments)
     with BagReader(options.bag) as bag, _stop_request() as should_stop:
         session = ReplaySession(options, bag)
-        for line in bag.damage:
-            print(f'warning: {line}', file=sys.stderr)
+        said = list(bag.damage)
+        _warn(said)
         with tqdm(total=session.total, unit='image', file=sys.stderr) as progress:
             summary = session.run(should_stop=should_stop, on_progress=progress.update)
+    _warn(line for line in warnings(summary) if line not in said)
     score = '' if summary['miou'] is None else f', mIoU {summary["miou"]:.3f}'
     print(f'{options.out / "report.html"}: {summary["bundles"]} bundles, {summary["missed"]} of {summary["expected"]} '
           f'leading images missed{score}')
-    return 0 if summary['complete'] else 130
+    if not summary['complete']:
+        return 130
+    return _READ_IN_PART if is_read_in_part(summary) else 0
+
+
+def _warn(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(f'warning: {line}', file=sys.stderr)
 
 
 def _options(arguments: Namespace) -> ReplayOptions:

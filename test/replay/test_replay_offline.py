@@ -80,7 +80,8 @@ def test_the_number_of_threads_is_that_of_the_command_line(bag, checkpoint, tmp_
     before = torch.get_num_threads()
     try:
         with patch('rsgmamba_ros.replay.session.ReplaySession.run', lambda session, **_: {
-                'miou': None, 'bundles': 0, 'missed': 0, 'expected': 0, 'complete': True}):
+                'miou': None, 'bundles': 0, 'missed': 0, 'expected': 0, 'complete': True, 'skipped': {},
+                'failures': {}, 'score': None, 'bag': {'damage': [], 'is_whole': True, 'lost': 0}}):
             assert main(['replay', str(bag), '--checkpoint', str(checkpoint), '--out', str(tmp_path), '--device', 'cpu',
                          '--threads', str(before + 1)]) == 0
         assert torch.get_num_threads() == before + 1
@@ -315,7 +316,8 @@ def test_a_cut_off_bag_is_replayed_to_its_end_and_the_damage_is_said(checkpoint,
     summary = replay(tmp_path / 'bag', tmp_path / 'out', checkpoint, report=True, topics={DEPTH: 'none'})
     assert summary['score']['unlabelled'] == {}  # there is no ground truth to be missed
     assert 10 <= summary['segmented'] <= 30
-    assert 'cut off' in summary['bag']['damage'][-1]
+    assert 'cut off' in ' '.join(summary['bag']['damage'])
+    assert summary['segmented'] + summary['bag']['lost'] == 60
     assert 'cut off' in (tmp_path / 'out' / 'report.html').read_text()
 
 

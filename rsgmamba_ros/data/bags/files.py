@@ -1,144 +1,51 @@
-"""The files of a bag -> serialised messages in receive order, whatever wrote the bag and however it ended.
+"""A bag's path -> its files, opened, in the order in which they were recorded, whatever state the recorder left.
 
-rosbags reads every complete bag. It refuses what a robot leaves behind when it loses power: an MCAP file without its
-end, or a folder without metadata.yaml. These are read as far as possible, and the damage is reported.
+A robot that loses power leaves MCAP files without their end, SQLite files with half of their messages in the
+write-ahead log, and folders without metadata.yaml. All are read as far as possible, and the damage is reported. Names,
+types and times come from the storage files: metadata.yaml is edited, merged and converted, and only names the files.
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
-from functools import cached_property
-from itertools import chain
-from pathlib import Path
+from pathlib import Path, PurePath
 import re
-from typing import Protocol, TypeVar
+from tempfile import TemporaryDirectory
 
-from mcap.records import Channel, Message, Schema
-from mcap.stream_reader import StreamReader
 from rosbags.rosbag1 import Reader as Rosbag1Reader
-from rosbags.rosbag2 import Reader as Rosbag2Reader
 import yaml
 
-from rsgmamba_ros.data.bags.indexed_files import BagMessage, McapMessages, MessageHeads, open_heads, open_mcap
+from rsgmamba_ros.data.bags.compression import decompress_file, ZSTD_MAGIC, ZSTD_SUFFIXES
+from rsgmamba_ros.data.bags.mcap_chunks import MAGIC as MCAP_MAGIC
+from rsgmamba_ros.data.bags.mcap_file import McapFile
+from rsgmamba_ros.data.bags.records import BagFile, BagMessage, Damage, one_line, Topic
+from rsgmamba_ros.data.bags.sqlite_file import SqliteFile
 from rsgmamba_ros.vocabulary.errors import BagError
 
-Opened = TypeVar('Opened')
+SUFFIXES = ('.mcap', '.db3', '.bag')
 
-STORAGE_SUFFIXES = ('.mcap', '.db3')
-
-
-@dataclass(frozen=True)
-class Topic:
-    """One topic of a bag.
-
-    Attributes:
-        name: as recorded.
-        message_type: in ROS 2's spelling, `sensor_msgs/msg/Image`.
-        count: messages.
-    """
-
-    name: str
-    message_type: str
-    count: int
+_ROS1_MAGIC = b'#ROSBAG V2.0\n'
+_SQLITE_MAGIC = b'SQLite format 3\0'
+_LFS_START = b'version https://git-lfs'
+#: metadata.yaml has a few lines for a topic and a file. A larger one is none.
+_LARGEST_METADATA = 2**24
 
 
-class BagFile(Protocol):
-    """One bag or one file of it. `start_ns` and `end_ns` are receive times, nanoseconds; 0 if it is empty."""
+class _Rosbag1File:
+    """A ROS 1 bag, read by rosbags; see `BagFile`."""
 
-    topics: list[Topic]
-    start_ns: int
-    end_ns: int
-    ros1: bool
+    ros1 = True
 
-    def messages(self, topics: set[str]) -> Iterator[BagMessage]:
-        """The messages of some topics, in receive order."""
-        ...
-
-    def heads(self, topics: set[str]) -> Iterator[BagMessage]:
-        """As `messages`, but of each message only the beginning may be there."""
-        ...
-
-
-def open_bag(path: Path, stack: ExitStack) -> tuple[list[BagFile], list[str]]:
-    """Open a bag, damaged or not.
-
-    Args:
-        path: a ROS 2 bag's folder, one of its files (.mcap, .db3), a ROS 1 bag (.bag) or a folder of these.
-        stack: closes what was opened.
-
-    Returns:
-        Its files, in the order in which they were recorded, and a sentence for each damage that was worked around.
-
-    Raises:
-        BagError: nothing of it can be read.
-    """
-    if not path.exists():
-        raise BagError(f'no bag at {str(path)!r}')
-    files = [path]
-    if path.is_dir():
-        try:
-            return [stack.enter_context(_Rosbag2(path))], []
-        except Exception as error:  # rosbags does not turn the errors of its parsers into one of its own
-            files = _storage_files(path)
-            if not files:
-                raise BagError(f'{path} is no bag: {_line(error)}') from error
-            damage = [] if files[0].suffix == '.bag' else [f'{path.name}: {_line(error)}']
-    else:
-        damage = []
-    opened = []
-    for file in files:
-        opened.append(_open_file(file, stack, damage))
-    return sorted(opened, key=lambda source: source.start_ns), damage
-
-
-def _storage_files(folder: Path) -> list[Path]:
-    for suffixes in (STORAGE_SUFFIXES, ('.bag',)):
-        if files := [file for file in folder.iterdir() if file.suffix in suffixes]:
-            return sorted(files, key=lambda file: [int(part) if part.isdigit() else part
-                                                   for part in re.split(r'(\d+)', file.name)])
-    return []
-
-
-def _open_file(path: Path, stack: ExitStack, damage: list[str]) -> BagFile:
-    kinds = {'.bag': _Rosbag1, '.mcap': _Rosbag2, '.db3': _Rosbag2}
-    if path.suffix not in kinds:
-        raise BagError(f'{path} is no bag: expected a folder, or a file that ends in {", ".join(kinds)}')
-    try:
-        return stack.enter_context(kinds[path.suffix](path))
-    except Exception as error:  # as above
-        if path.suffix != '.mcap':
-            raise BagError(f'cannot read the bag {path}: {_line(error)}') from error
-        salvaged = _CutOffMcap(path)
-        damage.append(f'{path.name} is cut off ({_line(error)}): '
-                      f'{sum(topic.count for topic in salvaged.topics)} messages of it can be read')
-        return salvaged
-
-
-def _line(error: BaseException) -> str:
-    """One line about an exception, for a longer sentence."""
-    text = ' '.join(str(error).split()).rstrip('.')
-    return text if text else type(error).__name__
-
-
-class _RosbagsFile:
-    """A bag that rosbags reads."""
-
-    ros1 = False
-
-    def __init__(self, reader: Rosbag1Reader | Rosbag2Reader):
-        self._reader = reader
-
-    def __enter__(self) -> BagFile:
+    def __init__(self, path: Path, damage: Damage):
+        del damage  # rosbags reads a whole bag or none
+        self._reader = Rosbag1Reader(path)
         self._reader.open()
+        self.close = self._reader.close
         self.topics = [Topic(name, info.msgtype or '', info.msgcount) for name, info in self._reader.topics.items()]
         empty = not self._reader.message_count
         self.start_ns = 0 if empty else self._reader.start_time
         self.end_ns = 0 if empty else self._reader.end_time - 1  # rosbags gives the first time after it
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._reader.close()
 
     def messages(self, topics: set[str]) -> Iterator[BagMessage]:
         connections = [connection for connection in self._reader.connections if connection.topic in topics]
@@ -150,95 +57,151 @@ class _RosbagsFile:
         return self.messages(topics)
 
 
-class _Rosbag2(_RosbagsFile):
-    """A bag of ROS 2. Where all of its files have an index, that is quicker than rosbags."""
-
-    def __init__(self, path: Path):
-        self._rosbag2 = Rosbag2Reader(path)
-        super().__init__(self._rosbag2)
-        self._path = path
-
-    def messages(self, topics: set[str]) -> Iterator[BagMessage]:
-        indexed = self._indexed
-        return chain.from_iterable(file.messages(topics) for file in indexed) if indexed else super().messages(topics)
-
-    def heads(self, topics: set[str]) -> Iterator[BagMessage]:
-        with_heads = self._with_heads
-        return chain.from_iterable(file.heads(topics) for file in with_heads) if with_heads else self.messages(topics)
-
-    @cached_property
-    def _indexed(self) -> list[McapMessages]:
-        return _open_all(self._files(), open_mcap)
-
-    @cached_property
-    def _with_heads(self) -> list[MessageHeads]:
-        return _open_all(self._files(), open_heads)
-
-    def _files(self) -> list[Path]:
-        """The bag's files in the order in which they were recorded; none if they are compressed."""
-        if self._rosbag2.compression_mode:
-            return []
-        if self._path.is_file():
-            return [self._path]
-        return [self._path / name for name in _recorded_files(self._path / 'metadata.yaml')]
+_KINDS: Mapping[bytes, Callable[[Path, Damage], McapFile | SqliteFile | _Rosbag1File]] = {
+    MCAP_MAGIC: McapFile, _SQLITE_MAGIC: SqliteFile, _ROS1_MAGIC: _Rosbag1File}
 
 
-def _open_all(files: list[Path], open_file: Callable[[Path], Opened | None]) -> list[Opened]:
-    """Open every file; an empty list if one of them cannot be opened in this way."""
-    opened = [file for file in map(open_file, files) if file is not None]
-    return opened if len(opened) == len(files) else []
+def open_bag(path: Path, stack: ExitStack) -> tuple[list[BagFile], Damage]:
+    """Open a bag, damaged or not.
+
+    Args:
+        path: a ROS 2 bag's folder, one of its files (.mcap, .db3), a ROS 1 bag (.bag) or a folder of these; files may
+            be compressed with zstd.
+        stack: closes what was opened.
+
+    Returns:
+        Its files, in the order in which they were recorded, and the damage that was worked around.
+
+    Raises:
+        BagError: nothing of it can be read.
+    """
+    if not path.exists():
+        raise BagError(f'no bag at {str(path)!r}')
+    damage = Damage()
+    if not path.is_dir():
+        return [_open_file(path, stack, damage)], damage
+    information = _read_metadata(path, damage)
+    opened: list[BagFile] = []
+    failed: list[str] = []
+    for file in _files_of(path, information, damage):
+        try:
+            opened.append(_open_file(file, stack, damage))
+        except BagError as error:
+            failed.append(str(error))
+    if not opened:
+        raise BagError('; '.join(failed))
+    for sentence in failed:
+        damage.lose(sentence)
+    _compare_counts(opened, information, damage)
+    return sorted(opened, key=lambda file: file.start_ns), damage
 
 
-class _Rosbag1(_RosbagsFile):
-    ros1 = True
+def _open_file(path: Path, stack: ExitStack, damage: Damage) -> BagFile:
+    try:
+        with path.open('rb') as stream:
+            start = stream.read(32)
+    except OSError as error:
+        raise BagError(f'cannot read the bag {path}: {one_line(error)}') from error
+    if start.startswith(ZSTD_MAGIC):
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix='rsgmamba_bag_')))
+        path = decompress_file(path, folder, damage)
+        with path.open('rb') as stream:
+            start = stream.read(32)
+    for magic, kind in _KINDS.items():
+        if start.startswith(magic):
+            try:
+                file = kind(path, damage)
+            except Exception as error:  # neither apsw nor rosbags turns the errors of its parsers into one of its own
+                hint = '; `rosbag reindex` may repair it' if magic == _ROS1_MAGIC else ''
+                raise BagError(f'cannot read the bag {path}: {one_line(error)}{hint}') from error
+            stack.callback(file.close)
+            return file
+    raise BagError(_why_no_bag(path, start))
 
-    def __init__(self, path: Path):
-        super().__init__(Rosbag1Reader(path))
+
+def _why_no_bag(path: Path, start: bytes) -> str:
+    if path.suffix not in SUFFIXES and path.suffix not in ZSTD_SUFFIXES:
+        return f'{path} is no bag: expected a folder, or a file that ends in {", ".join(SUFFIXES)}'
+    if not start:
+        return f'cannot read the bag {path}: it is empty, as after a loss of power or on a full disk'
+    if start.startswith(_LFS_START):
+        return f'cannot read the bag {path}: it is a pointer of Git LFS and not the file; fetch it with `git lfs pull`'
+    if not any(start):
+        return f'cannot read the bag {path}: it begins with zeros, as after a loss of power'
+    return f'cannot read the bag {path}: it does not begin as such a file does'
 
 
-def _recorded_files(metadata: Path) -> list[str]:
-    """Names of the bag's files, in the order in which they were recorded."""
-    information = yaml.safe_load(metadata.read_text(encoding='utf-8'))['rosbag2_bagfile_information']
-    return [Path(name).name for name in information['relative_file_paths']]
+def _read_metadata(folder: Path, damage: Damage) -> Mapping[str, object]:
+    """The contents of metadata.yaml; empty if there is none that can be read."""
+    path = folder / 'metadata.yaml'
+    try:
+        if path.stat().st_size > _LARGEST_METADATA:
+            raise ValueError(f'it has {path.stat().st_size} bytes')
+        document = yaml.safe_load(path.read_text(encoding='utf-8'))
+        information = document['rosbag2_bagfile_information']
+        if isinstance(information, dict):
+            return information
+        damage.note(f'{folder.name}: metadata.yaml has no description of the bag; its files are read without')
+    except FileNotFoundError:
+        if not list(folder.glob('*.bag')):  # ROS 1 has none
+            damage.note(f'{folder.name} has no metadata.yaml; its files are read without')
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, yaml.YAMLError) as error:
+        damage.note(f'{folder.name}: metadata.yaml cannot be read ({one_line(error)}); its files are read without')
+    return {}
 
 
-class _CutOffMcap:
-    """An MCAP file without its end, read from the front to the last whole chunk."""
+def _files_of(folder: Path, information: Mapping[str, object], damage: Damage) -> list[Path]:
+    """The files that metadata.yaml names; all files of the folder if there is none, or if one is not there.
 
-    ros1 = False
+    Raises:
+        BagError: there are none.
+    """
+    named = information.get('relative_file_paths')
+    names = [PurePath(name).name for name in named if isinstance(name, str)] if isinstance(named, list) else []
+    missing = [name for name in names if not (folder / name).is_file()]
+    if names and not missing:
+        return [folder / name for name in dict.fromkeys(names)]
+    found = _storage_files(folder)
+    if not found:
+        raise BagError(f'{folder} is no bag: no file in it ends in {", ".join(SUFFIXES)}')
+    if missing and len(found) < len(names):
+        damage.lose(f'{folder.name}: files that metadata.yaml names are missing: {", ".join(missing)}')
+    elif missing:
+        damage.note(f'{folder.name}: metadata.yaml names files that are not there ({", ".join(missing)}); all files of '
+                    'the folder are read')
+    return found
 
-    def __init__(self, path: Path):
-        self._path = path
-        counts: dict[tuple[str, str], int] = {}
-        times = [0]
-        for name, message_type, received_ns, _ in self._records():
-            counts[name, message_type] = counts.get((name, message_type), 0) + 1
-            times = [min(times[0] or received_ns, received_ns), max(times[-1], received_ns)]
-        self.topics = [Topic(*key, count) for key, count in counts.items()]
-        self.start_ns, self.end_ns = times[0], times[-1]
 
-    def messages(self, topics: set[str]) -> Iterator[BagMessage]:
-        return (message for message in self._records() if message.topic in topics)
+def _storage_files(folder: Path) -> list[Path]:
+    files = [file for file in folder.iterdir() if file.is_file() and _plain_name(file).suffix in SUFFIXES]
+    # A file and its compressed copy are one.
+    plain = {file.name for file in files if file == _plain_name(file)}
+    files = [file for file in files if file == _plain_name(file) or _plain_name(file).name not in plain]
+    ros2 = [file for file in files if _plain_name(file).suffix != '.bag']
+    return sorted(ros2 or files, key=lambda file: [(int(part), '') if part.isdigit() else (-1, part)
+                                                   for part in re.split(r'(\d+)', file.name)])
 
-    def heads(self, topics: set[str]) -> Iterator[BagMessage]:
-        return self.messages(topics)
 
-    def _records(self) -> Iterator[BagMessage]:
-        schemas: dict[int, Schema] = {}
-        channels: dict[int, Channel] = {}
-        with self._path.open('rb') as stream:
-            records = StreamReader(stream).records
-            while True:
-                try:
-                    record = next(records, None)
-                except Exception:  # the end of what can be read; mcap, zstd and lz4 each raise their own
-                    return
-                if record is None:
-                    return
-                if isinstance(record, Schema):
-                    schemas[record.id] = record
-                elif isinstance(record, Channel):
-                    channels[record.id] = record
-                elif isinstance(record, Message):
-                    channel = channels[record.channel_id]
-                    yield BagMessage(channel.topic, schemas[channel.schema_id].name, record.log_time, record.data)
+def _plain_name(file: Path) -> Path:
+    return file.with_suffix('') if file.suffix in ZSTD_SUFFIXES else file
+
+
+def _compare_counts(files: list[BagFile], information: Mapping[str, object], damage: Damage) -> None:
+    """Report messages that metadata.yaml counts and the files do not have."""
+    counts: Counter[str] = Counter()
+    for topic in (topic for file in files for topic in file.topics):
+        counts[topic.name] += topic.count
+    entries = information.get('topics_with_message_count')
+    missing: dict[str, int] = {}
+    for entry in entries if isinstance(entries, list) else []:
+        try:
+            name, stated = str(entry['topic_metadata']['name']), int(entry['message_count'])
+        except (KeyError, TypeError, ValueError):
+            continue
+        if stated > counts[name]:
+            missing[name] = stated - counts[name]
+    if missing:
+        known = sum(damage.losses.values())  # some of them are counted already where their file is damaged
+        damage.lose('metadata.yaml counts messages that the files do not have: '
+                    + ', '.join(f'{count} of {name}' for name, count in missing.items()),
+                    max(sum(missing.values()) - known, 0))

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from rsgmamba_ros.data.bags.files import BagFile, open_bag, Topic
-from rsgmamba_ros.data.bags.indexed_files import BagMessage
+from rsgmamba_ros.data.bags.compression import decompress_message, ZSTD_MAGIC
+from rsgmamba_ros.data.bags.files import open_bag
+from rsgmamba_ros.data.bags.records import BagFile, BagMessage, one_line, Topic
 from rsgmamba_ros.data.messages.definitions import typestore
 from rsgmamba_ros.data.messages.images import ImageContent, LABELS, stamped_image
 from rsgmamba_ros.data.messages.serialised_images import (
@@ -23,6 +24,8 @@ from rsgmamba_ros.vocabulary.errors import BagError, ImageError
 from rsgmamba_ros.vocabulary.images import Modality, StampedImage
 
 IMAGE_TYPES = (IMAGE_TYPE, COMPRESSED_IMAGE_TYPE)
+#: Cause of messages that the bag counts but cannot give.
+_LOST = 'in a damaged part of the bag'
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +94,7 @@ class BagReader:
         topics: every topic, by name.
         start_ns: receive time of the first message, nanoseconds.
         end_ns: receive time of the last message, nanoseconds.
-        damage: a sentence for everything that is wrong with the bag and was worked around; grows while reading.
-        skipped: messages that could not be parsed, counted by topic and cause.
+        skipped: messages that could not be read or parsed, counted by topic and cause, so far.
 
     Raises:
         BagError: no bag there, or nothing of it can be read.
@@ -103,7 +105,7 @@ class BagReader:
         self.skipped: Counter[str] = Counter()
         self._stack = ExitStack()
         with ExitStack() as stack:
-            self._files, self.damage = open_bag(self.path, stack)
+            self._files, self._damage = open_bag(self.path, stack)
             self._stack = stack.pop_all()
         self.topics = _merge_topics(self._files)
         filled = [file for file in self._files if file.end_ns]
@@ -115,6 +117,21 @@ class BagReader:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    @property
+    def damage(self) -> list[str]:
+        """A sentence for everything that is wrong with the bag and was worked around, as far as it was read."""
+        return self._damage.sentences
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no message is lost or was skipped, as far as the bag was read."""
+        return not self._damage.losses and not self.skipped
+
+    @property
+    def lost(self) -> int:
+        """Messages that cannot be read, as far as they can be counted and the bag was read."""
+        return sum(self._damage.losses.values()) + sum(self.skipped.values())
 
     @property
     def image_topics(self) -> list[Topic]:
@@ -165,8 +182,9 @@ class BagReader:
             self.check_topic(name)
         for (topic, message_type, received_ns, data), ros1 in self._messages(set(topics), head_only=head_only):
             try:
-                message = parse_image_message(data, message_type, ros1=ros1, head_only=head_only)
-            except ImageError:
+                message = parse_image_message(data if ros1 else decompress_message(data), message_type, ros1=ros1,
+                                              head_only=head_only)
+            except (ImageError, ValueError):
                 self.skipped[f'{topic}: no whole message'] += 1
                 continue
             yield topic, received_ns, message
@@ -176,8 +194,9 @@ class BagReader:
         for file in self._files:
             for message in file.messages({topic}):
                 try:
-                    return parse_image_message(message.data, message.message_type, ros1=file.ros1)
-                except ImageError:
+                    data = message.data if file.ros1 else decompress_message(message.data)
+                    return parse_image_message(data, message.message_type, ros1=file.ros1)
+                except (ImageError, ValueError):
                     return None
         return None
 
@@ -187,22 +206,37 @@ class BagReader:
         ROS 1 messages of types that ROS 2 has too are converted.
         """
         for (topic, message_type, received_ns, data), ros1 in self._messages(topics):
-            cdr = typestore().ros1_to_cdr(data, message_type) if ros1 else data
+            cdr = typestore().ros1_to_cdr(data, message_type) if ros1 else decompress_message(data)
             yield topic, message_type, received_ns, bytes(cdr)
 
     def _messages(self, topics: set[str], *, head_only: bool = False) -> Iterator[tuple[BagMessage, bool]]:
         """The messages, or their beginnings, each with whether it is ROS 1's serialisation."""
+        lost: Counter[str] = Counter()
         for file in self._files:
-            messages = file.heads(topics) if head_only else file.messages(topics)
+            lost.update({topic.name: topic.count for topic in file.topics if topic.name in topics})
+            messages = file.heads(topics) if head_only and not self._is_compressed(file) else file.messages(topics)
             while True:
                 try:
                     message = next(messages, None)
                 except Exception as error:  # rosbags does not turn the errors of its parsers into one of its own
-                    self.damage.append(f'the bag is damaged and was read in part: {" ".join(str(error).split())}')
+                    self._damage.lose(f'the bag is damaged and was read in part: {one_line(error)}')
                     break
                 if message is None:
                     break
+                lost[message.topic] -= 1
                 yield message, file.ros1
+        for topic, count in lost.items():
+            if count > 0:
+                self.skipped[f'{topic}: {_LOST}'] = count
+
+    def _is_compressed(self, file: BagFile) -> bool:
+        """Whether rosbag2 has compressed the messages of a file one by one, as its first message shows."""
+        topics = {topic.name for topic in file.topics}
+        try:
+            first = next(file.heads(topics), None)
+        except Exception:  # found again, and reported, when the messages are read
+            return False
+        return first is not None and bytes(first.data[:4]) == ZSTD_MAGIC
 
     def check_topic(self, name: str) -> None:
         """Check that a topic carries images.

@@ -4,8 +4,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rsgmamba_ros.data.bags.files import Topic
 from rsgmamba_ros.data.bags.reader import BagReader, describe_topics
+from rsgmamba_ros.data.bags.records import Topic
 from rsgmamba_ros.data.messages.images import ImageContent, LABELS
 from rsgmamba_ros.data.messages.serialised_images import COMPRESSED_IMAGE_TYPE, ImageMessage
 from rsgmamba_ros.vocabulary.errors import BagError

@@ -11,6 +11,7 @@ import numpy as np
 from rosbags.interfaces import Connection
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.rosbag2.errors import WriterError
+from rosbags.rosbag2.storage_sqlite3 import Sqlite3Writer
 from rosbags.typesys.store import Typestore
 
 from rsgmamba_ros.data.messages.definitions import typestore
@@ -26,6 +27,22 @@ COMPRESSIONS = {'none': CompressionMode.NONE, 'message': CompressionMode.MESSAGE
 RESERVE = 32 * 2**20
 #: Bytes between two looks at the free space, and between two commits to an SQLite bag.
 _CHECK_INTERVAL = 4 * 2**20
+
+
+class _PlainPathWriter(Sqlite3Writer):
+    """rosbags' writer of SQLite, for paths with #, ? or %, which its URI would need quoted (rosbags 0.11)."""
+
+    def __init__(self, path: Path, compression: CompressionMode):
+        if compression == CompressionMode.STORAGE:
+            raise WriterError('SQLite has no compression of its own; compress messages or files')
+        self.path = path / f'{path.name}.db3'
+        self.conn = sqlite3.connect(self.path)
+        self.conn.executescript(self.SQLITE_SCHEMA)
+        self.cursor = self.conn.cursor()
+
+
+class _RosbagsWriter(Writer):
+    STORAGE_PLUGINS = {**Writer.STORAGE_PLUGINS, StoragePlugin.SQLITE3: _PlainPathWriter}
 
 
 class BagWriter:
@@ -48,7 +65,8 @@ class BagWriter:
         self._connections: dict[str, Connection] = {}
         self._open = True
         try:
-            self._writer = Writer(self.path, version=9 if storage == 'mcap' else 8, storage_plugin=STORAGES[storage])
+            self._writer = _RosbagsWriter(self.path, version=9 if storage == 'mcap' else 8,
+                                          storage_plugin=STORAGES[storage])
             self._writer.set_compression(COMPRESSIONS[compression], CompressionFormat.ZSTD)
             self._writer.open()
         except (WriterError, OSError, sqlite3.Error) as error:

@@ -68,7 +68,8 @@ class Sources:
                           'auxiliary': str(self.modalities[-1]), 'classes': list(self.labels.names)}
         return {
             'bag': {'name': bag.path.name, 'fingerprint': provenance.bag_fingerprint(bag.path, whole=self.hash_bag),
-                    'start_ns': bag.start_ns, 'duration_s': round(self.duration_s, 6), 'damage': bag.damage,
+                    'start_ns': bag.start_ns, 'duration_s': round(self.duration_s, 6), 'damage': list(bag.damage),
+                    'is_whole': bag.is_whole, 'lost': bag.lost,
                     'topics': [{'name': topic.name, 'shows': str(self.topics[topic.name]), 'type': topic.message_type,
                                 'count': topic.count} for topic in bag.topics if topic.name in self.topics]},
             'checkpoint': checkpoint, 'config': config, 'config_sha256': provenance.config_sha256(config),

@@ -119,13 +119,15 @@ class TopicSummary(TypedDict):
 
 
 class BagSummary(TypedDict):
-    """The bag; `damage` has a sentence for each damage."""
+    """The bag; `damage` has a sentence for each damage, `lost` counts messages that could not be read."""
 
     name: str
     fingerprint: str
     start_ns: int
     duration_s: float
     damage: list[str]
+    is_whole: bool
+    lost: int
     topics: list[TopicSummary]
 
 

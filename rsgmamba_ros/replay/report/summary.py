@@ -42,6 +42,11 @@ def summarise(timeline: Timeline, episodes: Sequence[Episode], *, leader: Modali
         'episodes': [episode.as_json() for episode in episodes]}
 
 
+def is_read_in_part(summary: Summary) -> bool:
+    """Whether messages of the bag, or images of its topics, could not be read or segmented."""
+    return not summary['bag']['is_whole'] or bool(summary['skipped']) or bool(summary['failures'])
+
+
 def percentiles(values: np.ndarray) -> Spread:
     """Mean, p50, p95, p99 and maximum of the values that are numbers; None without any."""
     values = values[np.isfinite(values)]

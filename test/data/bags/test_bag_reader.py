@@ -140,15 +140,14 @@ def test_topics_and_times_are_known_before_reading(tmp_path):
         assert bag.end_ns == START_NS + 5 * PERIOD_NS + 8_000_000
 
 
-def test_an_mcap_without_its_end_is_read_to_its_last_whole_chunk(tmp_path):
+def test_an_mcap_without_its_end_is_read_to_the_cut(tmp_path):
     path = next(write_bag(tmp_path / 'bag', count=900).glob('*.mcap'))  # 900 pairs of 4 KiB are several chunks
     cut = tmp_path / 'cut.mcap'
     cut.write_bytes(path.read_bytes()[:path.stat().st_size * 3 // 4])
     images, damage, _ = read(cut)
     assert 300 < len(images) // 2 < 900
-    check_images(images, len(images) // 2)
-    assert len(damage) == 1
-    assert 'cut.mcap is cut off' in damage[0]
+    check_images(images[:len(images) // 2 * 2], len(images) // 2)
+    assert 'cut.mcap is cut off' in damage[-1]
 
 
 def test_a_recording_that_lost_its_metadata_is_read(tmp_path):
@@ -172,7 +171,7 @@ def test_a_cut_off_bag_is_one_clear_error_or_read_in_part(tmp_path, storage, siz
         assert path.name in str(error) or 'no topic' in str(error)
     else:
         assert damage
-        check_images(images, len(images) // 2)
+        check_images(images[:len(images) // 2 * 2], len(images) // 2)
 
 
 @pytest.mark.parametrize('name', ['nothing.mcap', 'nothing', 'notes.txt', 'folder', 'garbage.bag', 'garbage.db3'])
@@ -313,9 +312,9 @@ def test_messages_are_those_that_rosbags_reads(tmp_path, compression):
         assert [(topic, time_ns, raw) for topic, _, time_ns, raw in bag.serialised(set(TOPICS))] == expected
 
 
-def test_an_index_that_leads_out_of_the_file_ends_the_images_and_is_said(tmp_path):
+def test_messages_that_lie_beyond_the_end_of_the_file_are_counted(tmp_path):
     path = next(write_bag(tmp_path / 'bag').glob('*.mcap'))
     pread = os.pread
     with BagReader(path) as bag, patch.object(os, 'pread', lambda *arguments: pread(*arguments)[:1000]):
         assert list(bag.images(TOPICS)) == []
-        assert 'ends within a message' in bag.damage[-1]
+        assert bag.skipped == {f'{topic}: in a damaged part of the bag': 6 for topic in TOPICS}

@@ -1,0 +1,86 @@
+"""zstd, as rosbag2 uses it for whole files, for single messages, and MCAP for chunks; no output without a limit."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+import shutil
+
+import lz4.frame
+import zstandard
+
+from rsgmamba_ros.data.bags.records import Damage, one_line
+from rsgmamba_ros.vocabulary.errors import BagError
+
+ZSTD_MAGIC = b'\x28\xb5\x2f\xfd'
+ZSTD_SUFFIXES = ('.zstd', '.zst')
+#: Largest message or chunk after decompression, bytes. A few bytes of zstd can stand for gigabytes of zeros.
+LARGEST_OUTPUT = 2**30
+#: What is left free of the disk on which a file is decompressed, bytes.
+_DISK_RESERVE = 2**28
+_PIECE = 2**20
+
+
+def decompress(data: bytes | memoryview, compression: str, *, size: int = LARGEST_OUTPUT) -> bytes:
+    """Decompress a chunk or a message.
+
+    Args:
+        compression: as MCAP names it: '', zstd or lz4.
+        size: bytes that come out at most.
+
+    Raises:
+        ValueError: the data are damaged or too large, or the compression is another.
+    """
+    if not compression:
+        return bytes(data)
+    if size > LARGEST_OUTPUT:
+        raise ValueError(f'it would take {size} bytes; at most {LARGEST_OUTPUT} are read')
+    output = bytearray()
+    try:
+        for piece in _pieces(data, compression, size + 1):
+            output += piece
+            if len(output) > size:
+                raise ValueError(f'it takes more than {size} bytes')
+    except (zstandard.ZstdError, RuntimeError, EOFError) as error:
+        raise ValueError(f'{compression}: {one_line(error)}') from error
+    return bytes(output)
+
+
+def decompress_message(data: bytes | memoryview) -> bytes | memoryview:
+    """A message as it was before rosbag2 compressed it; a message of ROS 2 cannot begin with zstd's magic.
+
+    Raises:
+        ValueError: it is damaged or too large.
+    """
+    return decompress(data, 'zstd') if bytes(data[:4]) == ZSTD_MAGIC else data
+
+
+def decompress_file(path: Path, folder: Path, damage: Damage) -> Path:
+    """Decompress a file of a bag into a folder; of a damaged one the part before the damage.
+
+    Raises:
+        BagError: there is no room for it, or nothing comes out.
+    """
+    target = folder / (path.stem if path.suffix in ZSTD_SUFFIXES else path.name)
+    try:
+        with path.open('rb') as source, target.open('wb') as output:
+            reader = zstandard.ZstdDecompressor().stream_reader(source)
+            while piece := reader.read(_PIECE):
+                if shutil.disk_usage(folder).free < _DISK_RESERVE:
+                    raise BagError(f'no room in {folder} to decompress {path}; run `zstd -d {path.name}` on a larger '
+                                   'disk, and read the result')
+                output.write(piece)
+    except zstandard.ZstdError as error:
+        if not target.stat().st_size:
+            raise BagError(f'cannot decompress {path}: {one_line(error)}') from error
+        damage.lose(f'{path.name} is damaged and was decompressed in part ({one_line(error)})')
+    return target
+
+
+def _pieces(data: bytes | memoryview, compression: str, limit: int) -> Iterator[bytes]:
+    if compression == 'zstd':
+        yield from zstandard.ZstdDecompressor().read_to_iter(bytes(data))
+    elif compression == 'lz4':
+        decompressor = lz4.frame.LZ4FrameDecompressor()
+        yield decompressor.decompress(bytes(data), max_length=limit)
+    else:
+        raise ValueError(f'compression {compression!r} is not read')

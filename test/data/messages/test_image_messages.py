@@ -146,9 +146,11 @@ def test_compressed_depth_in_metres_undoes_the_inverse_depth_coding():
     (RGB, 'jpeg', b'no image at all', 'cannot be decoded'),
     (RGB, 'jpeg', encoded(COLOURS, '.jpg')[:-30], 'cut off after'),
     (RGB, 'png', encoded(COLOURS)[:-30], 'cut off after'),
-    (RGB, 'png', encoded(DEPTHS), 'decodes to uint16'),
+    (DEPTH, '32FC1; compressedDepth png', encoded(DEPTHS), 'no compressedDepth header'),
     (DEPTH, '16UC1; compressedDepth png', b'12', '2 bytes'),
-    (DEPTH, '16UC1; compressedDepth rvl', b'0' * 99, 'RVL is not supported'),
+    (DEPTH, '16UC1; compressedDepth rvl', b'0' * 99, 'at most 50000000 pixels'),
+    (DEPTH, '16UC1; compressedDepth rvl', bytes(12) + struct.pack('<II', 8, 6) + b'123', 'cut off'),
+    (DEPTH, '16UC1; compressedDepth rvl', bytes(12) + struct.pack('<II', 8, 6) + bytes(8), 'damaged or cut off'),
     (DEPTH, 'png', encoded(COLOURS), '3 channels'),
     (DEPTH, 'png', encoded(COLOURS[..., 0]), 'decodes to uint8')])
 def test_a_compressed_image_that_cannot_be_used_is_refused(modality, format, data, message):

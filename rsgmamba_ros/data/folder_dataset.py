@@ -9,13 +9,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from rsgmamba_ros.data.layouts import DatasetLayout, find_image, sample_names
+from rsgmamba_ros.data.layouts import DatasetLayout, DEFAULT_DEPTH_UNIT_M, find_image, sample_names
+from rsgmamba_ros.data.palette_images import decode_label_image
 from rsgmamba_ros.data.samples import Sample
 from rsgmamba_ros.pipeline.preprocessing import sensor_units
 from rsgmamba_ros.vocabulary.depth import depth_in_metres
 from rsgmamba_ros.vocabulary.errors import DatasetError, ImageError
 from rsgmamba_ros.vocabulary.images import Modality, StampedImage
 from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig
+
+#: Sides of an image, pixels; a smaller one is no photograph.
+SMALLEST_SIDE = 8
 
 
 class FolderDataset:
@@ -71,6 +75,9 @@ class FolderDataset:
             auxiliary = cv2.resize(auxiliary, (rgb.shape[1], rgb.shape[0]), interpolation=cv2.INTER_NEAREST)
         label_map = self._label_map(label_paths[0]) if label_paths else \
             np.full(rgb.shape[:2], self.labels.ignore_index, np.uint8)
+        if min(rgb.shape[:2]) < SMALLEST_SIDE:
+            raise DatasetError(f'{rgb_path} is {rgb.shape[0]}x{rgb.shape[1]}; both sides must have at least '
+                               f'{SMALLEST_SIDE} pixels')
         for path, image in ((auxiliary_path, auxiliary), *((path, label_map) for path in label_paths)):
             if image.shape != rgb.shape[:2]:
                 raise DatasetError(f'{path} is {image.shape[0]}x{image.shape[1]}, its RGB image '
@@ -100,8 +107,8 @@ class FolderDataset:
         pixels = np.ascontiguousarray(pixels)
         if self.auxiliary is Modality.DEPTH:
             if pixels.dtype == np.uint8 and self.layout.depth_unit_m == DEFAULT_DEPTH_UNIT_M:
-                raise DatasetError(f'{path} has 8 bits a pixel, with which millimetres end at 0.255 m; set depth_unit_m '
-                                   'of the layout to the metres of one step, or give 16-bit or float images')
+                raise DatasetError(f'{path} has 8 bits a pixel, with which millimetres end at 0.255 m; set '
+                                   'depth_unit_m of the layout to the metres of one step, or give 16-bit or float images')
             return depth_in_metres(pixels, unit_m=self.layout.depth_unit_m)
         encoding = {np.dtype(np.uint8): 'mono8', np.dtype(np.uint16): 'mono16'}.get(pixels.dtype, '32FC1')
         image = StampedImage(self.auxiliary, 0, 0, pixels, encoding)
@@ -111,7 +118,9 @@ class FolderDataset:
             raise DatasetError(f'{path}: {error}') from error
 
     def _label_map(self, path: Path) -> np.ndarray:
-        values = read_image(path)
+        values = decode_label_image(_content(path))
+        if values is None:
+            raise DatasetError(f'{path} is no image, or damaged')
         if values.ndim != 2 or values.dtype not in (np.uint8, np.uint16):
             raise DatasetError(f'{path} is {values.shape} {values.dtype}; label images hold one class index a pixel')
         classes: np.ndarray = self._classes[values]

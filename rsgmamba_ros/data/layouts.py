@@ -15,6 +15,9 @@ from rsgmamba_ros.vocabulary.preprocessing import ThermalScaling
 #: Endings that are tried for a path without one.
 ENDINGS = ('.png', '.jpg', '.jpeg', '.tif', '.tiff')
 
+#: Metres of one step of integer depth, as ROS and most datasets have it (REP 118).
+DEFAULT_DEPTH_UNIT_M = 0.001
+
 
 @dataclass(frozen=True)
 class Split:
@@ -64,7 +67,7 @@ class DatasetLayout:
     sizes_differ: bool = False
     label_offset: int = 0
     label_classes: tuple[int, ...] = ()
-    depth_unit_m: float = 0.001
+    depth_unit_m: float = DEFAULT_DEPTH_UNIT_M
     thermal: ThermalScaling = field(default_factory=lambda: ThermalScaling(1.0, 0.0, 'raw', low=0.0, high=255.0))
     note: str = ''
 
@@ -124,7 +127,8 @@ def sample_names(root: Path, layout: DatasetLayout, split: str) -> tuple[list[st
     split = split or layout.default_split
     entry = layout.splits.get(split) or Split(list=split if split.endswith('.txt') else f'{split}.txt')
     folder = entry.folder or split
-    names = _listed(root, entry.list, split) if entry.list else _found(root, layout.rgb.replace('{split}', folder))
+    pattern = layout.rgb.replace('{split}', folder)
+    names = _listed(root, entry.list, split, pattern) if entry.list else _found(root, pattern)
     if entry.ranges:
         names = [name for first, end in entry.ranges for name in names[first:end]]
     if not names:
@@ -132,13 +136,36 @@ def sample_names(root: Path, layout: DatasetLayout, split: str) -> tuple[list[st
     return names, folder
 
 
-def _listed(root: Path, list_name: str, split: str) -> list[str]:
+def _listed(root: Path, list_name: str, split: str, pattern: str) -> list[str]:
     tried = [root / list_name, Path(list_name)]
     for path in tried:
         if path.is_file():
-            lines = path.read_text(encoding='utf-8', errors='replace').split('\n')
-            return [Path(line.split()[0]).stem for line in lines if line.strip()]
+            lines = map(str.strip, path.read_text(encoding='utf-8-sig', errors='replace').split('\n'))
+            return [_name_in_line(root, line, pattern) for line in lines if line and not line.startswith('#')]
     raise DatasetError(f'split {split!r}: looked for the list {" and ".join(map(repr, map(str, tried)))}')
+
+
+def _name_in_line(root: Path, line: str, pattern: str) -> str:
+    """The name in a line: its first word, or the whole line or its last word where only then there is an image."""
+    words = [line.split()[0], line, line.split()[-1]]
+    names = [_without_ending(Path(word)) for word in words]
+    for name in names:
+        if any(path.is_file() for path in _candidates(root / pattern.replace('{name}', name))):
+            return name
+    return names[0]
+
+
+def _without_ending(path: Path) -> str:
+    # Not `stem` for all: TUM's names are times in seconds, with a dot.
+    return path.stem if _has_ending(path) else path.name
+
+
+def _candidates(path: Path) -> list[Path]:
+    """The paths that an image may have, with endings in small letters and in capitals."""
+    if _has_ending(path):
+        return [path, *(path.with_suffix(change(path.suffix)) for change in (str.lower, str.upper)
+                        if change(path.suffix) != path.suffix)]
+    return [path.with_name(path.name + ending) for ending in (*ENDINGS, *map(str.upper, ENDINGS))]
 
 
 def _found(root: Path, pattern: str) -> list[str]:
@@ -163,8 +190,7 @@ def find_image(root: Path, pattern: str, *, name: str, split: str) -> Path:
         DatasetError: there is none; the message lists the paths that were tried.
     """
     path = root / pattern.replace('{name}', name).replace('{split}', split)
-    tried = [path] if _has_ending(path) else [path.with_name(path.name + ending) for ending in ENDINGS]
-    for candidate in tried:
+    for candidate in _candidates(path):
         if candidate.is_file():
             return candidate
     endings = '' if _has_ending(path) else f' with one of the endings {", ".join(ENDINGS)}'

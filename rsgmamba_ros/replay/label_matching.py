@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Generic, TypeVar
 
-import cv2
 import numpy as np
 
+from rsgmamba_ros.data.palette_images import decode_label_image
 from rsgmamba_ros.vocabulary.errors import DatasetError
+
+#: Unit of a stamp by its number of digits: those of this century have 13 in milliseconds, 16 in microseconds.
+_UNITS_NS = {13: 1_000_000, 16: 1000}
 
 Result = TypeVar('Result')
 
@@ -64,26 +67,31 @@ class LabelMatcher(Generic[Result]):
 
 
 class LabelFolder:
-    """Ground truth as image files, named by stamp (`1700000000033000000.png`, `1700000000.033000000.png`) or by number.
+    """Ground truth as PNG files, named by stamp (`1700000000033000000`, `1700000000.033`) or by number.
 
-    Files whose names are small numbers (`000042.png`) count the images of the leading topic from 0.
+    Stamps may be in nano-, micro- or milliseconds, or in seconds with a dot. A stamp with fewer digits than the image's
+    is that of the image in the same micro- or millisecond. Small numbers (`000042.png`) count the images of the
+    leading topic from 0. Of a PNG with a palette the indices are read, not the colours.
 
     Raises:
         DatasetError: no file of the folder has such a name.
     """
 
     def __init__(self, folder: str | Path):
-        self._files = {}
-        for path in Path(folder).glob('*.png'):
-            number = path.stem.replace('.', '').replace('_', '')
-            if number.isdecimal():
-                self._files[int(number)] = path
-        if not self._files:
+        self._files: dict[int, dict[int, Path]] = {1: {}, 1000: {}, 1_000_000: {}}
+        for path in (path for path in Path(folder).glob('*') if path.suffix.lower() == '.png'):
+            seconds, dot, fraction = path.stem.replace('_', '.').partition('.')
+            if not (seconds.isdecimal() and (fraction.isdecimal() or not dot)):
+                continue
+            digits = seconds + fraction.ljust(3 * -(-len(fraction) // 3), '0')[:9]
+            unit_ns = _UNITS_NS.get(len(digits), 1)
+            self._files[unit_ns][int(digits)] = path
+        if not len(self):
             raise DatasetError(f'{folder} has no label images; looked for PNG files named by stamp in nanoseconds, or '
                                'by number')
 
     def __len__(self) -> int:
-        return len(self._files)
+        return sum(map(len, self._files.values()))
 
     def read(self, stamp_ns: int, index: int) -> np.ndarray | None:
         """The label map of the image with this stamp, or of this number; None if there is none.
@@ -91,10 +99,17 @@ class LabelFolder:
         Raises:
             DatasetError: the file is no image of one channel.
         """
-        path = self._files.get(stamp_ns) or self._files.get(index)
-        if path is None:
+        # A stamp with fewer digits was cut off or rounded.
+        found = [files[number] for unit_ns, files in self._files.items()
+                 for number in (stamp_ns // unit_ns, round(stamp_ns / unit_ns) if unit_ns > 1 else index)
+                 if number in files]
+        if not found:
             return None
-        label_map = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        path = found[0]
+        try:
+            label_map = decode_label_image(path.read_bytes())
+        except OSError as error:
+            raise DatasetError(f'cannot read {path}: {error}') from error
         if label_map is None or label_map.ndim != 2:
             raise DatasetError(f'{path} is no label image: expected one channel')
         return label_map

@@ -1,4 +1,7 @@
+from dataclasses import replace
 from pathlib import Path
+import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -154,3 +157,57 @@ def test_the_digest_of_a_folder_changes_with_its_images_and_their_list(rgbx, pat
     assert recognise(rgbx).digest == before != recognise(rgbx, split='train').digest
     write(rgbx / path, content)
     assert recognise(rgbx).digest != before
+
+
+def test_depth_of_8_bits_is_not_taken_for_millimetres(rgbx):
+    write(rgbx / 'Depth' / '0002.png', np.full(SIZE, 90, np.uint8))
+    dataset = FolderDataset(rgbx, load_layout('sun_rgbd'), split='test')
+    with pytest.raises(DatasetError, match=r'0002.png has 8 bits a pixel.*depth_unit_m'):
+        dataset[0]
+    stated = FolderDataset(rgbx, replace(load_layout('sun_rgbd'), depth_unit_m=0.04), split='test')
+    np.testing.assert_allclose(stated[0].auxiliary[5, 5], 3.6)
+
+
+def test_a_sample_of_one_row_is_unusable(rgbx):
+    for path in ('RGB/0002.jpg', 'Depth/0002.png', 'Label/0002.png'):
+        image = cv2.imread(str(rgbx / path), cv2.IMREAD_UNCHANGED)
+        write(rgbx / path, image[:1])
+    with pytest.raises(DatasetError, match='0002.jpg is 1x32'):
+        FolderDataset(rgbx, load_layout('sun_rgbd'), split='test')[0]
+
+
+@pytest.mark.parametrize(('name', 'line'), [
+    ('1311868164.363181', '1311868164.363181 rgb/1311868164.363181.png'), ('1311868164.36', '1311868164.36'),
+    ('living room 1', 'living room 1'), ('living room 1', 'RGB/living room 1.jpg'), ('a.b.c', 'a.b.c 0.5')])
+@pytest.mark.parametrize('start', ['', '\ufeff', '# stamp file\n'])
+@pytest.mark.parametrize('ending', ['.jpg', '.JPG', '.PNG'])
+def test_names_with_dots_and_spaces_comments_and_endings_in_capitals_are_found(rgbx, name, line, start, ending):
+    write(rgbx / 'RGB' / f'{name}{ending}', rgb())
+    for folder in ('Depth', 'Label'):
+        (rgbx / folder / '0001.png').rename(rgbx / folder / f'{name}.PNG')
+    (rgbx / 'train.txt').write_text(f'{start}{line}\n\n', encoding='utf-8')
+    dataset = FolderDataset(rgbx, load_layout('sun_rgbd'), split='train')
+    assert dataset.names == [name]
+    assert dataset[0].label_map.shape == SIZE
+
+
+def palette_png(indices: np.ndarray, *, bits: int = 8) -> bytes:
+    """A PNG with a palette, as labelme and CVAT write label images."""
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack('>I', len(content)) + kind + content + struct.pack('>I', zlib.crc32(kind + content))
+    height, width = indices.shape
+    rows = [np.packbits(np.unpackbits(row[:, None], axis=1)[:, 8 - bits:].reshape(-1)).tobytes() for row in indices]
+    colours = np.random.default_rng(0).integers(0, 256, (2**bits, 3), np.uint8).tobytes()
+    return (b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', struct.pack('>II5B', width, height, bits, 3, 0, 0, 0))
+            + chunk(b'PLTE', colours) + chunk(b'tRNS', bytes(2**bits))
+            + chunk(b'IDAT', zlib.compress(b''.join(b'\0' + row for row in rows))) + chunk(b'IEND', b''))
+
+
+@pytest.mark.parametrize('bits', [2, 4, 8])
+def test_label_images_with_a_palette_hold_indices(rgbx, bits):
+    indices = labels(0, 1, 2, 3)
+    (rgbx / 'Label' / '0002.png').write_bytes(palette_png(indices, bits=bits))
+    sample = FolderDataset(rgbx, load_layout('sun_rgbd'), split='test')[0]
+    write(rgbx / 'Label' / '0002.png', indices)
+    np.testing.assert_array_equal(sample.label_map,
+                                  FolderDataset(rgbx, load_layout('sun_rgbd'), split='test')[0].label_map)

@@ -74,3 +74,15 @@ def test_a_folder_without_label_images_is_refused(tmp_path):
     (tmp_path / '1.png').write_bytes(b'nothing')
     with pytest.raises(DatasetError, match='no label image'):
         LabelFolder(tmp_path).read(1, 0)
+
+
+@pytest.mark.parametrize('name', ['1700000000123456', '1700000000.123456', '1700000000.1235', '1700000000124',
+                                  '1700000000_123456789', '1700000000.124'])
+def test_label_images_are_found_by_stamps_in_coarser_units(tmp_path, name):
+    stamp_ns = {'1700000000.1235': 1_700_000_000_123_500_007}.get(name, 1_700_000_000_123_456_789)
+    if name.endswith('124'):
+        stamp_ns = 1_700_000_000_123_956_789
+    cv2.imwrite(str(tmp_path / f'{name}.PNG'), label(4))
+    folder = LabelFolder(tmp_path)
+    assert folder.read(stamp_ns, 0)[0, 0] == 4
+    assert folder.read(stamp_ns + 3_000_000, 0) is None

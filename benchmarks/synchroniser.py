@@ -25,6 +25,7 @@ PERIOD_NS = NS_PER_S // 30
 SECONDS = 12
 IMAGES = 30 * SECONDS
 SLOP_S = 0.05
+QUEUED_NS = 1_000_000  # between two images that come out of a queue
 _NO_PIXELS = np.empty((0, 0), np.uint8)
 
 
@@ -50,6 +51,7 @@ class Fault:
         stamp: replaces the whole stamp, in nanoseconds, given the time and the honest stamp.
         every: of the 30 images a second, each how manyth is captured.
         phase: start of the first capture, in periods.
+        in_order: whether an image waits for those before it, as in the queue of a stalled process.
     """
 
     lost: Callable[[float, random.Random], bool] = lambda time_s, rng: False
@@ -58,6 +60,7 @@ class Fault:
     stamp: Callable[[float, int], int] = lambda time_s, stamp_ns: stamp_ns
     every: int = 1
     phase: float = 0
+    in_order: bool = False
 
 
 class Quoted(NamedTuple):
@@ -77,6 +80,19 @@ class Row:
     rgb: Fault = Fault()
     quoted: Quoted | None = None
 
+
+def stalled(seconds: float) -> Fault:
+    """A stream whose images of some seconds from 4 s on come together, at the end of the stall."""
+    return Fault(delay_s=lambda t, rng: max(0, 4 + seconds - t) if t >= 4 else 0, in_order=True)
+
+
+def poisson(mean_s: float) -> Fault:
+    """A stream whose delivery takes an exponentially distributed time."""
+    return Fault(delay_s=lambda t, rng: rng.expovariate(1 / mean_s))
+
+
+#: A process that gets too little CPU from 3 to 9 s: honest stamps, images 0.15 to 0.3 s late, 180 images on time.
+STARVED = Fault(delay_s=lambda t, rng: rng.uniform(0.15, 0.3) if 3 <= t < 9 else 0, in_order=True)
 
 ROWS = (
     Row('nominal', quoted=Quoted(360, 0.04, 0)),
@@ -108,6 +124,24 @@ ROWS = (
     Row('RGB clock steps back 0.2 s at 4 s', rgb=Fault(offset_s=lambda t: -0.2 * (t >= 4))),
     Row('RGB clock steps back 0.1 s at 4 s', rgb=Fault(offset_s=lambda t: -0.1 * (t >= 4))),
     Row('both stop for 3 s', Fault(lost=lambda t, rng: 4 <= t < 7), Fault(lost=lambda t, rng: 4 <= t < 7)),
+    Row('depth delivery Poisson, mean 20 ms', poisson(0.02)),
+    Row('depth delivery Poisson, mean 50 ms', poisson(0.05)),
+    Row('both deliveries Poisson, mean 20 ms', poisson(0.02), poisson(0.02)),
+    Row('depth stalls for 0.2 s', stalled(0.2)),
+    Row('depth stalls for 0.5 s', stalled(0.5)),
+    Row('depth stalls for 1 s', stalled(1)),
+    Row('RGB stalls for 0.2 s', rgb=stalled(0.2)),
+    Row('RGB stalls for 0.5 s', rgb=stalled(0.5)),
+    Row('RGB stalls for 1 s', rgb=stalled(1)),
+    Row('both stall for 0.2 s', stalled(0.2), stalled(0.2)),
+    Row('both stall for 0.5 s', stalled(0.5), stalled(0.5)),
+    Row('both stall for 1 s', stalled(1), stalled(1)),
+    Row('depth starved for 6 s', STARVED),
+    Row('RGB starved for 6 s', rgb=STARVED),
+    Row('both starved for 6 s', STARVED, STARVED),
+    Row('depth at 15 Hz', Fault(every=2, phase=0.25)),
+    Row('depth at 6 Hz', Fault(every=5)),
+    Row('RGB at 15 Hz', rgb=Fault(every=2)),
 )
 
 
@@ -120,8 +154,9 @@ class Figures:
         bundles: bundles given, of `expected`; for message_filters, pairs.
         expected: images that have to lead: RGB's, and depth's while RGB is away.
         paired: bundles with both images.
+        reused: of these, those whose partner had been one before.
         longest_silence_s: longest time between two bundles, from the first image to the last.
-        latency_p50_ms: arother of the leading image to the bundle.
+        latency_p50_ms: arrival of the leading image to the bundle.
         wrong: pairs whose true capture times lie further apart than the tolerance.
         wrong_unreported: of these, those whose bundle carries no report.
         reported: bundles with a report.
@@ -139,26 +174,30 @@ class Figures:
     wrong_unreported: int
     reported: int = 0
     reports: dict[str, int] | None = None
+    reused: int = 0
 
 
 def simulate(row: Row, *, seed: int) -> list[SimulatedImage]:
-    """Both streams of one row in order of arother."""
+    """Both streams of one row in order of arrival."""
     images = []
     for modality, fault in ((Modality.RGB, row.rgb), (Modality.DEPTH, row.depth)):
         rng = random.Random(f'{seed} {row.name} {modality}')
+        previous_ns = 0
         for index in range(0, IMAGES, fault.every):
             true_ns = START_NS + round((index + fault.phase) * PERIOD_NS)
             time_s = (true_ns - START_NS) / NS_PER_S
             lag_s = 0.005 + rng.uniform(-0.002, 0.002) + fault.delay_s(time_s, rng)
             stamp_ns = fault.stamp(time_s, true_ns + round(fault.offset_s(time_s) * NS_PER_S))
+            received_ns = true_ns + round(lag_s * NS_PER_S)
+            if fault.in_order:
+                received_ns = previous_ns = max(received_ns, previous_ns + QUEUED_NS)
             if not fault.lost(time_s, rng):
-                images.append(SimulatedImage(modality, stamp_ns, true_ns + round(lag_s * NS_PER_S), _NO_PIXELS, 'mono8',
-                                             true_ns=true_ns))
+                images.append(SimulatedImage(modality, stamp_ns, received_ns, _NO_PIXELS, 'mono8', true_ns=true_ns))
     return sorted(images, key=lambda image: image.received_ns)
 
 
 def replay(images: list[SimulatedImage], config: SynchroniserConfig) -> tuple[list[ImageBundle], Synchroniser]:
-    """Feed arothers to our synchroniser, polling exactly when it asks for it."""
+    """Feed arrivals to our synchroniser, polling exactly when it asks for it."""
     synchroniser = Synchroniser(config)
     bundles: list[ImageBundle] = []
     end_ns = images[-1].received_ns + 10 * NS_PER_S
@@ -185,7 +224,8 @@ def evaluate(row: Row, images: list[SimulatedImage], config: SynchroniserConfig)
         'run here', len(bundles), _expected(row, images), sum(len(_images(bundle)) > 1 for bundle in bundles),
         _longest_silence_s([bundle.released_ns for bundle in bundles], images), statistics.median(latencies),
         statistics.quantiles(latencies, n=20)[-1], len(wrong), sum(not bundle.reports for bundle in wrong),
-        sum(bool(bundle.reports) for bundle in bundles), reports)
+        sum(bool(bundle.reports) for bundle in bundles), reports,
+        sum(any(slot.reused for slot in bundle.slots.values()) for bundle in bundles))
 
 
 def evaluate_message_filters(row: Row, images: list[SimulatedImage]) -> Figures | None:
@@ -241,7 +281,8 @@ def _misalignment_ns(bundle: ImageBundle) -> int:
 def _expected(row: Row, images: list[SimulatedImage]) -> int:
     """RGB images, and the depth images captured while RGB was lost and depth was not."""
     rgb = {image.true_ns for image in images if image.modality is Modality.RGB}
-    return len(rgb | {image.true_ns for image in images if row.rgb != Fault() and image.modality is Modality.DEPTH})
+    depth = {image.true_ns for image in images if image.modality is Modality.DEPTH}
+    return len(rgb if row.rgb.lost is Fault.lost else rgb | depth)
 
 
 def _longest_silence_s(times_ns: list[int], images: list[SimulatedImage]) -> float:
@@ -266,12 +307,13 @@ def measure(config: SynchroniserConfig, *, seed: int) -> list[dict[str, Any]]:
 
 def print_table(results: list[dict[str, Any]]) -> None:
     """One line a row: ours, then message_filters'."""
-    print(f'{"":38} | {"rsgmamba_ros":^68} | message_filters')
-    print(f'{"row":38} | {"bundles":>10} {"paired":>6} {"silence":>8} {"p50":>6} {"p95":>6} {"wrong":>6} '
+    print(f'{"":38} | {"rsgmamba_ros":^75} | message_filters')
+    print(f'{"row":38} | {"bundles":>10} {"paired":>6} {"reused":>6} {"silence":>8} {"p50":>6} {"p95":>6} {"wrong":>6} '
           f'{"unreported":>10} {"reported":>8} | {"fired":>6} {"silence":>8} {"wrong":>6}')
     for result in results:
         ours, baseline = result['ours'], result['message_filters']
         line = (f'{result["row"]:38} | {ours["bundles"]:>3} of {ours["expected"]:>3} {ours["paired"]:>6} '
+                f'{ours["reused"]:>6} '
                 f'{ours["longest_silence_s"]:>6.2f} s {ours["latency_p50_ms"]:>6.0f} {ours["latency_p95_ms"]:>6.0f} '
                 f'{ours["wrong"]:>6} {ours["wrong_unreported"]:>10} {ours["reported"]:>8} | ')
         if baseline:
@@ -290,10 +332,12 @@ def main() -> None:
     parser.add_argument('--seed', type=int, default=1)
     parser.add_argument('--max-wait-s', type=float, default=SynchroniserConfig.max_wait_s)
     parser.add_argument('--estimate-clock-offset', action='store_true')
+    parser.add_argument('--no-reuse-partner', action='store_true')
     parser.add_argument('--json', action='store_true', help='print the figures as JSON, with the texts of the reports')
     arguments = parser.parse_args()
     config = SynchroniserConfig(max_wait_s=arguments.max_wait_s, max_skew_s=SLOP_S,
-                                estimate_clock_offset=arguments.estimate_clock_offset)
+                                estimate_clock_offset=arguments.estimate_clock_offset,
+                                reuse_partner=not arguments.no_reuse_partner)
     results = measure(config, seed=arguments.seed)
     if arguments.json:
         print(json.dumps({'config': {'max_wait_s': config.max_wait_s, 'max_skew_s': config.max_skew_s},

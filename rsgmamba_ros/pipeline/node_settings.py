@@ -118,6 +118,9 @@ class NodeSettings:
     lead_with_auxiliary: bool = _parameter(
         'lead_with_auxiliary', SynchroniserConfig.lead_with_auxiliary, 'continue with the auxiliary images alone '
         'while RGB is missing')
+    reuse_partner: bool = _parameter(
+        'reuse_partner', SynchroniserConfig.reuse_partner, 'pair an image with several leading images, each within '
+        'max_skew_s, if there is no unused one; its causes then have `reused`')
     min_signal_quality: float = _parameter(
         'min_signal_quality', SegmenterConfig.min_signal_quality, 'an image below this quality (frozen, empty, torn) '
         'is left out if the other one is usable', limits=(0.0, 1.0), at_run_time=True)
@@ -174,7 +177,7 @@ class NodeSettings:
             leader=modalities[0], modalities=modalities, max_skew_s=self.max_skew_s, max_wait_s=self.max_wait_s,
             max_delay_s=self.max_delay_s, lead_with_auxiliary=self.lead_with_auxiliary,
             clock_offset_s=dict.fromkeys(modalities[1:], self.auxiliary_clock_offset_s),
-            estimate_clock_offset=self.estimate_clock_offset)
+            estimate_clock_offset=self.estimate_clock_offset, reuse_partner=self.reuse_partner)
 
     def segmenter(self) -> SegmenterConfig:
         """The segmenter's part."""

@@ -202,6 +202,8 @@ class Segmenter:
         if modality in examined.errors:
             return ('unreadable',)
         causes = examined.quality[modality].causes
+        if slot.reused:
+            causes = (*causes, 'reused')
         if modality is Modality.DEPTH and self._registration.problem:
             causes = (*causes, 'not_registered')
         return (*causes, f'restored_{repair}') if repair else causes

@@ -81,6 +81,7 @@ class BundleSlot:
         age_s: release time of the bundle minus arrival of the newest image of this modality, seconds; None if
             none ever came.
         reason: for people, why the slot is not PRESENT ("stopped 1.2 s ago"); empty when PRESENT.
+        reused: whether the image was already the partner of an earlier leading image.
     """
 
     presence: Presence
@@ -88,6 +89,7 @@ class BundleSlot:
     skew_s: float | None = None
     age_s: float | None = None
     reason: str = ''
+    reused: bool = False
 
     def __post_init__(self) -> None:
         if (self.image is not None) != (self.presence is Presence.PRESENT):

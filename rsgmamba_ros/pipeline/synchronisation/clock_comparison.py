@@ -9,6 +9,8 @@ what it was at its fastest only if a clock moved. What follows from it:
 - below the fastest delivery ever seen by more than the tolerance: the clock has stepped ahead; not paired;
 - stamps that go back to where no image was missing: the clock was set back; not paired until they recover;
 - the fastest delivery creeps: a drift; not paired once it may take a pair beyond the tolerance;
+- beyond the limit, but different from image to image after sound delivery: a slow process, since a clock steps once;
+  paired, and reported;
 - within the limit, but large enough for a wrong pair if it were a clock: paired, and reported.
 
 Nanoseconds throughout, negative is ahead.
@@ -18,12 +20,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import islice
 from statistics import median_low
 
-from rsgmamba_ros.pipeline.synchronisation.stream_clock import NS_PER_S, WINDOW_IMAGES
+from rsgmamba_ros.pipeline.synchronisation.stream_clock import NS_PER_S, varies, WINDOW_IMAGES
 
 #: Windows without a change after which a faster delivery is taken for the normal one.
 SETTLED_WINDOWS = 10
+
+#: Images in a row beyond the limit after which they are a fault, unless delivery varies.
+STALL_IMAGES = 4
 
 
 @dataclass
@@ -105,6 +111,11 @@ class ClockComparison:
         """What people must know of this clock now; empty if all is well."""
         if not self._recent:
             return []
+        if self._is_slow(self._recent[-1]):
+            return [f'arrives {_seconds(self._recent[-1])} later than {leader}, irregularly: '
+                    'its sensor or process is slow']
+        if self._may_be_a_stall():
+            return []
         fault = self._fault(self._recent[-1]) or self._fault(self.level_ns)
         if fault:
             lag = self._recent[-1] if self._fault(self._recent[-1]) else self.level_ns
@@ -142,13 +153,25 @@ class ClockComparison:
             floor = max(floor, min(self._delivery.first_ns, 0) - self._tolerance)
         if lag_ns < floor:
             return 'ahead'
-        return 'behind' if lag_ns > self._ceiling_ns else ''
+        return 'behind' if lag_ns > self._ceiling_ns and not self._is_slow(lag_ns) else ''
+
+    def _may_be_a_stall(self) -> bool:
+        """Whether too few images came beyond the limit to tell a clock from a stalled process: they are not paired."""
+        return self._recent[-1] > self._limit <= self._ceiling_ns and \
+            any(lag < self._limit - self._tolerance // 2 for lag in islice(reversed(self._recent), STALL_IMAGES))
+
+    def _is_slow(self, lag_ns: int) -> bool:
+        """Whether a lag beyond the limit is that of a slow process: delivery was sound, now it varies."""
+        return lag_ns > self._limit <= self._ceiling_ns and self._delivery is not None and varies(self._recent)
 
     def _usual(self) -> int:
         return self._delivery.now_ns if self._delivery else self.level_ns
 
     def _find_drift(self) -> int:
         if self._closed_ns is None or self._delivery is None or abs(self._closed_ns) > self._limit:
+            return 0
+        # Delivery that is as fast as ever, or that varies, says nothing of a drift.
+        if abs(self.level_ns - self._delivery.first_ns) <= self._tolerance // 4 or varies(self._recent):
             return 0
         drift = self._closed_ns - self._delivery.now_ns
         return drift if abs(drift) > max(self._tolerance // 2, self._noise_ns * 3 // 4) else 0

@@ -22,6 +22,8 @@ class SynchroniserConfig:
         revive_images: images in a row after which a stream that was silent counts as alive again.
         queue_size: images of a stream that are kept for bundles to come.
         lead_with_auxiliary: whether an auxiliary leads while the leader is silent.
+        reuse_partner: whether an image may be the partner of several leading images, within `max_skew_s` of each,
+            where there is no unused one: a camera of 15 Hz beside one of 30 Hz.
         clock_offset_s: measured error of a modality's stamps, subtracted from them.
         estimate_clock_offset: estimate the clock offset from arrival times, instead of refusing to pair.
             The estimate assumes equal delivery, so it is as wrong as the deliveries differ.
@@ -36,6 +38,7 @@ class SynchroniserConfig:
     revive_images: int = 3
     queue_size: int = 32
     lead_with_auxiliary: bool = True
+    reuse_partner: bool = True
     clock_offset_s: dict[Modality, float] = field(default_factory=dict)
     estimate_clock_offset: bool = False
 

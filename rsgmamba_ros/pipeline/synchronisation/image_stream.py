@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from bisect import insort
+from collections import deque
 from dataclasses import dataclass
 
 from rsgmamba_ros.pipeline.synchronisation.clock_comparison import ClockComparison
@@ -37,6 +38,10 @@ class Arrival:
         return self.received_ns - self.stamp_ns
 
 
+#: Partners that are kept for another leading image.
+USED_IMAGES = 3
+
+
 class ImageStream:
     """The images of one modality, compared with those of the reference stream (the configured leader).
 
@@ -48,13 +53,17 @@ class ImageStream:
         self.modality = modality
         self.clock = StreamClock()
         self.queue: list[Arrival] = []
+        self.used: deque[Arrival] = deque(maxlen=USED_IMAGES)
         self._reference = reference
         self._comparison = comparison
         self._newest: Arrival | None = None
 
     def observe(self, stamp_ns: int, received_ns: int) -> str:
         """Take in the times of one image; return the fault of its stamp, empty if it has none."""
-        self._comparison.set_back(self.clock.set_back_ns(stamp_ns))
+        step_ns = self.clock.set_back_ns(stamp_ns)
+        if step_ns:
+            self.used.clear()
+        self._comparison.set_back(step_ns)
         return self.clock.observe(stamp_ns, received_ns)
 
     def compare(self, arrival: Arrival) -> None:
@@ -67,6 +76,11 @@ class ImageStream:
     def enqueue(self, arrival: Arrival) -> None:
         """Keep an image for a bundle to come."""
         insort(self.queue, arrival, key=lambda kept: kept.stamp_ns)
+
+    def take(self, arrival: Arrival) -> None:
+        """Move an image from the queue to those that have been partners."""
+        self.queue.remove(arrival)
+        self.used.append(arrival)
 
     def expire(self, behind_ns: int | None, before_ns: int, *, size: int) -> list[tuple[Arrival, str]]:
         """Take out the images that no bundle can use any more, each with the cause.
@@ -98,8 +112,8 @@ class ImageStream:
         """How much later than the reference stream's fastest an image came; None while that cannot be said."""
         if self._reference is None or self._reference.clock.pace != 1:
             return None
-        lowest = self._reference.clock.lowest_lag_ns
-        return None if lowest is None else arrival.lag_ns - lowest
+        usual = self._reference.clock.usual_lag_ns
+        return None if usual is None else arrival.lag_ns - usual
 
     @property
     def correction_ns(self) -> int:

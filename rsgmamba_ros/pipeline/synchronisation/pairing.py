@@ -1,6 +1,8 @@
 """The partners of a leading image, and how long it is worth waiting for them."""
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rsgmamba_ros.pipeline.synchronisation.config import SynchroniserConfig
 from rsgmamba_ros.pipeline.synchronisation.image_stream import Arrival, ImageStream
 from rsgmamba_ros.pipeline.synchronisation.stream_clock import NS_PER_S
@@ -20,12 +22,16 @@ class Pairing:
         self._max_delay = round(config.max_delay_s * NS_PER_S)
 
     def partner(self, lead: Arrival, own: ImageStream, stream: ImageStream) -> tuple[Arrival | None, int]:
-        """The nearest image that may be paired, and its skew; None and 0 if there is none."""
+        """The nearest unused image that may be paired, and its skew; None and 0 if there is none."""
+        return self._nearest(lead, own, stream, stream.queue)
+
+    def _nearest(self, lead: Arrival, own: ImageStream, stream: ImageStream,
+                 images: Iterable[Arrival]) -> tuple[Arrival | None, int]:
         best, best_skew = None, 0
         if lead.fault or own.refusal(lead):
             return best, best_skew
         lead_stamp, newer = own.true_stamp_ns(lead), self._newer_ns(own)
-        for arrival in stream.queue:
+        for arrival in images:
             skew = stream.true_stamp_ns(arrival) - lead_stamp
             near = -self._max_skew <= skew <= newer and (best is None or abs(skew) < abs(best_skew))
             if near and not stream.refusal(arrival, skew) and not own.refusal(lead, skew):
@@ -45,19 +51,23 @@ class Pairing:
                   now_ns: int) -> tuple[BundleSlot, list[str]]:
         """A stream's slot in the bundle, and what people must know of this pair beyond the streams' doubts.
 
-        The partner is taken out of the stream's queue.
+        The partner is taken out of the stream's queue. Without one, an earlier partner may be used again.
         """
         age_s = stream.age_s(now_ns)
         if stream is own:
             return BundleSlot(Presence.PRESENT, lead.image, 0.0, age_s), []
         partner, skew = self.partner(lead, own, stream)
+        reused = partner is None and self._config.reuse_partner
+        if reused:
+            partner, skew = self._nearest(lead, own, stream, stream.used)
         if partner is None:
             presence, reason = self._absence(lead, own, stream, now_ns)
             return BundleSlot(presence, age_s=age_s, reason=reason), []
-        stream.queue.remove(partner)
+        if not reused:
+            stream.take(partner)
         sides = ((stream, partner), (own, lead))
         doubts = [side.pair_doubt(arrival, skew) for side, arrival in sides if not side.doubts()]
-        slot = BundleSlot(Presence.PRESENT, partner.image, skew / NS_PER_S, age_s)
+        slot = BundleSlot(Presence.PRESENT, partner.image, skew / NS_PER_S, age_s, reused=reused)
         return slot, [doubt for doubt in doubts if doubt]
 
     def reach_ns(self, one: ImageStream, other: ImageStream) -> int:
@@ -75,7 +85,11 @@ class Pairing:
         if slowest is None or stream.clock.period_ns is None:
             return self._max_wait
         half = self.reach_ns(own, stream)
-        delay = slowest - (lead.received_ns - own.true_stamp_ns(lead)) + half
+        own_lag = lead.received_ns - own.true_stamp_ns(lead)
+        newest = stream.clock.newest_lag_ns
+        if newest is not None and newest - stream.correction_ns - own_lag > max(self._max_wait, self._max_delay):
+            return 0  # it comes too late anyway
+        delay = slowest - own_lag + half
         return max(round(self._config.wait_factor * delay), half // 2)
 
     def _is_expected(self, stream: ImageStream, now_ns: int, started_ns: int) -> bool:

@@ -7,9 +7,23 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
-from itertools import pairwise
+from collections.abc import Collection
+from itertools import islice, pairwise
+from statistics import median_low
 
 NS_PER_S = 1_000_000_000
+
+#: Delivery varies if neighbouring images differ by more than this in their lag, in the median of the newest images.
+VARYING_NS = 8_000_000
+
+#: Newest images by which delivery is found to vary. The median of their differences is not moved by one step.
+VARYING_IMAGES = 8
+
+#: Spread of the lags in the window beyond which its lowest is not taken for the usual one if it is a higher one.
+SPREAD_NS = 30_000_000
+
+#: How long stamps must advance at another pace than arrivals: a queue that empties after a stall does so for a moment.
+PACE_NS = NS_PER_S * 3 // 10
 
 #: Images that a statistic looks back on: one second at 30 Hz, long enough for the fastest delivery of a
 #: stream that jitters by 120 ms to be seen with near certainty.
@@ -24,6 +38,9 @@ ORDERED_IMAGES = 60
 #: Stamps that advance at another pace than arrivals, in both halves of the window, mean that the arrival
 #: clock is not the stamps' clock (a bag played at half speed without simulated time).
 PACE_LIMITS = (0.7, 1.4)
+
+#: Largest ratio of the paces of both halves: a bag is played evenly, a queue that empties after a stall is not.
+EVEN_PACE = 1.5
 
 
 class StreamClock:
@@ -40,7 +57,9 @@ class StreamClock:
         repeats: images in a row whose stamp had been seen before.
         longest_gap_ns: longest time between two arrivals in the window; 0 before the second image.
         lowest_lag_ns: lag of the fastest delivery in the window; None before the first accepted stamp.
-        pace: seconds that stamps advance in a second of arrivals; 1 unless both halves of the window deny it.
+        usual_lag_ns: `lowest_lag_ns`, or what it was before delivery began to vary or the stream came back to life.
+        pace: seconds that stamps advance in a second of arrivals; 1 unless both halves of the window deny it for
+            `PACE_NS`.
         collisions: images in a row whose stamp fell where no image was missing: the clock was set back.
         zeros: images in a row whose stamp was zero.
     """
@@ -57,7 +76,9 @@ class StreamClock:
         self.collisions = 0
         self.longest_gap_ns = 0
         self.lowest_lag_ns: int | None = None
+        self.usual_lag_ns: int | None = None
         self.pace = 1.0
+        self._other_pace_since_ns: int | None = None
         self._arrivals: deque[int] = deque(maxlen=WINDOW_IMAGES)
         self._accepted: deque[tuple[int, int]] = deque(maxlen=WINDOW_IMAGES)
         self._ordered = ORDERED_IMAGES
@@ -84,7 +105,7 @@ class StreamClock:
             self._ordered = min(self._ordered + 1, ORDERED_IMAGES)
             self.newest_stamp_ns = stamp_ns
         self._accepted.append((stamp_ns, received_ns))
-        self.lowest_lag_ns = min(received - stamp for stamp, received in self._accepted)
+        self._learn_lag()
         self._learn_period()
         self._learn_pace()
         return ''
@@ -105,7 +126,7 @@ class StreamClock:
 
     def forget_stamps(self) -> None:
         """Start again after the clock was set back: the old stamps no longer tell order or lag."""
-        self.newest_stamp_ns = self.lowest_lag_ns = None
+        self.newest_stamp_ns = self.lowest_lag_ns = self.usual_lag_ns = None
         self.collisions = 0
         self._accepted.clear()
 
@@ -140,6 +161,12 @@ class StreamClock:
         lags = [received - stamp for stamp, received in self._accepted]
         return max((lag for lag in lags if lag <= below_ns), default=None)
 
+    @property
+    def newest_lag_ns(self) -> int | None:
+        """Lag of the fastest delivery among the newest images; None before the first."""
+        newest = islice(reversed(self._accepted), VARYING_IMAGES)
+        return min((received - stamp for stamp, received in newest), default=None)
+
     def _observe_arrival(self, received_ns: int) -> None:
         if len(self._arrivals) >= RHYTHM_IMAGES and self.is_dead(received_ns):
             self._arrivals.clear()
@@ -154,6 +181,13 @@ class StreamClock:
             # 0.3 s at 30 Hz: nine images in a row, which a stream that loses 30 % at random all but never loses.
             self._silence_limit_ns = max(3 * sum(gaps) // len(gaps) + NS_PER_S // 5, 2 * self.longest_gap_ns)
 
+    def _learn_lag(self) -> None:
+        lags = [received - stamp for stamp, received in self._accepted]
+        lowest = self.lowest_lag_ns = min(lags)
+        # Delivery that varies tells nothing of the clock. A queue that empties after a stall looks like that too.
+        unsure = len(lags) < VARYING_IMAGES or max(lags) - lowest > SPREAD_NS
+        self.usual_lag_ns = min(self.usual_lag_ns, lowest) if unsure and self.usual_lag_ns is not None else lowest
+
     def _learn_period(self) -> None:
         stamps = sorted(stamp for stamp, _ in self._accepted)
         gaps = sorted(later - earlier for earlier, later in pairwise(stamps))
@@ -165,12 +199,28 @@ class StreamClock:
 
     def _learn_pace(self) -> None:
         self.pace = 1.0
-        if len(self._accepted) == WINDOW_IMAGES:
-            images = list(self._accepted)
-            paces = [_pace(half) for half in (images[:WINDOW_IMAGES // 2], images[WINDOW_IMAGES // 2:])]
-            low, high = PACE_LIMITS
-            if max(paces) < low or min(paces) > high:
-                self.pace = _pace(images)
+        if len(self._accepted) < WINDOW_IMAGES:
+            return
+        images = list(self._accepted)
+        paces = [_pace(half) for half in (images[:WINDOW_IMAGES // 2], images[WINDOW_IMAGES // 2:])]
+        low, high = PACE_LIMITS
+        if (low <= max(paces) and min(paces) <= high) or max(paces) > EVEN_PACE * min(paces):
+            self._other_pace_since_ns = None
+            return
+        received_ns = images[-1][1]
+        if self._other_pace_since_ns is None:
+            self._other_pace_since_ns = received_ns
+        if received_ns - self._other_pace_since_ns >= PACE_NS:
+            self.pace = _pace(images)
+
+
+def varies(lags_ns: Collection[int]) -> bool:
+    """Whether the newest of these lags, in order of arrival, differ from one image to the next.
+
+    Delivery does that and a clock does not: it steps once, or drifts by little.
+    """
+    newest = list(islice(reversed(list(lags_ns)), VARYING_IMAGES))
+    return len(newest) >= 3 and median_low([abs(one - other) for one, other in pairwise(newest)]) > VARYING_NS
 
 
 def _pace(images: list[tuple[int, int]]) -> float:

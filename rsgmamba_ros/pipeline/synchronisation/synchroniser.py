@@ -14,6 +14,7 @@ How it decides:
   `wait_factor` times what the partner's slowest recent delivery and half a period explain, at most `max_wait_s`.
 - *Which image is the partner.* The nearest within `max_skew_s` (inclusive). A newer image that a coming
   leading image is nearer to is left for that one; an older one that nobody took may be used at the deadline.
+  If there is none, an earlier partner is used again (`reuse_partner`), and its slot says so.
 - *Which stamps are used.* See `clock_comparison.py`.
 
 A stamp of the leading stream further back than `max_delay_s`, or a clock that goes back as much, is a bag that
@@ -158,8 +159,7 @@ class Synchroniser:
         clock = self._streams[image.modality].clock
         if image.modality is not self.active or not image.stamp_ns or clock.newest_stamp_ns is None:
             return []
-        stamp = self._stamp_ns(image)
-        back = clock.newest_stamp_ns - stamp
+        back = clock.newest_stamp_ns - (stamp := self._stamp_ns(image))
         event = f'{image.modality}: stamps went back {back / NS_PER_S:.2f} s'
         if back > self._max_delay:
             return self._flush(event, self._now)
@@ -167,6 +167,8 @@ class Synchroniser:
         if clock.collisions and clock.set_back_ns(stamp):
             bundles = self._release_all()
             clock.forget_stamps()
+            for stream in self._streams.values():
+                stream.used.clear()
             self._last_lead_ns = None
             self._note(event)
             return bundles
@@ -229,9 +231,15 @@ class Synchroniser:
         return [arrival for arrival in stream.queue if last is None or arrival.stamp_ns > last + half]
 
     def _hand_over_ns(self) -> int | None:
-        if self.config.lead_with_auxiliary and any(self._heirs(m) for m in self._streams if m is not self.active):
-            return self._silent_from_ns()
-        return None
+        if not self.config.lead_with_auxiliary:
+            return None
+        heirs = (self._heirs(modality) for modality in self._streams if modality is not self.active)
+        return min((self._take_over_ns(images) for images in heirs if images), default=None)
+
+    def _take_over_ns(self, heirs: Sequence[Arrival]) -> int:
+        # Not at once: after a stall of all streams the auxiliary's first image may come just before the leader's.
+        first = min(arrival.received_ns for arrival in heirs)
+        return max(self._silent_from_ns(), first + self._max_wait * 3 // 4)
 
     def _choose_leader(self) -> None:
         leader = self._streams[self.config.leader].clock
@@ -241,14 +249,13 @@ class Synchroniser:
         elif self._is_silent():
             for modality in self._streams:
                 heirs = self._heirs(modality) if modality is not self.active else []
-                if heirs:
+                if heirs and self._now >= self._take_over_ns(heirs):
                     self._hand_over(modality, heirs)
                     break
 
     def _hand_over(self, modality: Modality, heirs: Sequence[Arrival] = ()) -> None:
         if self._streams[modality].fault or self._streams[self.active].fault:
-            # The two clocks have no common order.
-            self._last_lead_ns = None
+            self._last_lead_ns = None  # the two clocks have no common order
         self._streams[self.active].clock.mark_failed()
         self.active = modality
         self.counters[f'handover.{modality}'] += 1
@@ -287,9 +294,9 @@ class Synchroniser:
         slots, reports = {}, self._reports()
         own = self._streams[lead.modality]
         for modality in self.config.modalities:
-            slots[modality], doubts = self._pairing.fill_slot(lead, own, self._streams[modality], now_ns=self._now)
-            reports += doubts
-            self.counters[f'{modality}.{slots[modality].presence}'] += 1
+            slot, doubts = self._pairing.fill_slot(lead, own, self._streams[modality], now_ns=self._now)
+            slots[modality], reports = slot, reports + doubts
+            self.counters.update([f'{modality}.{slot.presence}', *([f'{modality}.reused'] if slot.reused else [])])
         self.counters[f'{lead.modality}.led'] += 1
         if lead.fault != 'zero_stamp':
             self._last_lead_ns = lead.stamp_ns

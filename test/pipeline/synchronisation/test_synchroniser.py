@@ -106,7 +106,8 @@ configs = st.builds(
 @given(chaos(), configs)
 def test_every_image_is_used_once_or_dropped_with_a_cause(images, config):
     bundles, synchroniser = run(images, config=config)
-    used = [slot.image for bundle in bundles for slot in bundle.slots.values() if slot.image is not None]
+    used = [slot.image for bundle in bundles for slot in bundle.slots.values()
+            if slot.image is not None and not slot.reused]
     assert len(used) == len({id(image) for image in used})
     for modality in config.modalities:
         pushed = sum(image.modality is modality for image in images)
@@ -216,10 +217,11 @@ def test_an_auxiliary_that_comes_back_is_paired_exactly_again_after_three_images
 
 def test_a_late_image_of_a_living_stream_is_late_and_a_skipped_one_missing():
     slow = stream(DEPTH, 90, delay_ms=lambda i: 140 if i == 60 else 5)
-    bundles, synchroniser = run(stream(RGB, 90), slow)
+    bundles, synchroniser = run(stream(RGB, 90), slow, config=SynchroniserConfig(reuse_partner=False))
     assert bundles[60].slots[DEPTH].presence is Presence.LATE
     assert synchroniser.counters['depth.drop.too_late'] == 1
-    bundles, _ = run(stream(RGB, 90), stream(DEPTH, 90, keep=lambda i: i != 60))
+    bundles, _ = run(stream(RGB, 90), stream(DEPTH, 90, keep=lambda i: i != 60),
+                     config=SynchroniserConfig(reuse_partner=False))
     assert bundles[60].slots[DEPTH].presence in (Presence.LATE, Presence.MISSING)
     assert bundles[60].released_ns - bundles[60].leading_image.received_ns <= PERIOD + 1 * MS
 
@@ -291,7 +293,8 @@ def test_free_running_cameras_half_a_period_apart_are_all_paired(max_skew_s):
 
 
 def test_a_slow_auxiliary_is_given_to_the_nearest_leading_image_only():
-    bundles, _ = run(stream(RGB, 240), stream(DEPTH, 80, period=3 * PERIOD))
+    bundles, _ = run(stream(RGB, 240), stream(DEPTH, 80, period=3 * PERIOD),
+                     config=SynchroniserConfig(reuse_partner=False))
     assert [b.slots[DEPTH].image is not None for b in bundles] == [i % 3 == 0 for i in range(240)]
     assert all(b.released_ns == b.leading_image.received_ns or b.slots[DEPTH].image for b in bundles[30:])
 
@@ -476,3 +479,49 @@ def test_an_unconfigured_modality_is_refused():
 def test_a_wrong_configuration_is_refused(values):
     with pytest.raises(ConfigError):
         SynchroniserConfig(**values)
+
+
+def test_a_partner_at_half_the_rate_is_used_for_both_of_its_leading_images_and_the_slot_says_so():
+    bundles, synchroniser = run(stream(RGB, 240), stream(DEPTH, 120, period=2 * PERIOD))
+    slots = [bundle.slots[DEPTH] for bundle in bundles]
+    assert all(slot.presence is Presence.PRESENT for slot in slots)
+    assert [slot.reused for slot in slots] == [False, True] * 120
+    assert synchroniser.counters['depth.reused'] == 120
+
+
+def test_a_partner_is_not_used_again_beyond_the_skew():
+    bundles, _ = run(stream(RGB, 240), stream(DEPTH, 40, period=6 * PERIOD))
+    reused = [bundle for bundle in bundles if bundle.slots[DEPTH].reused]
+    assert len(reused) == 40
+    assert all(abs(bundle.slots[DEPTH].skew_s) <= 0.05 for bundle in reused)
+
+
+def starved(modality, *, random_seed=5):
+    """9 s, the middle third of it 0.15 to 0.3 s late with honest stamps."""
+    rng = random.Random(random_seed)
+    return stream(modality, 270, delay_ms=lambda i: rng.uniform(150, 300) if 90 <= i < 180 else 5)
+
+
+@pytest.mark.parametrize(('rgb', 'depth'), [(False, True), (True, False), (True, True)])
+def test_a_starved_process_is_no_clock_fault_and_its_pairs_count_again_at_once(rgb, depth):
+    bundles, synchroniser = run(starved(RGB) if rgb else stream(RGB, 270), starved(DEPTH, random_seed=6) if depth
+                                else stream(DEPTH, 270))
+    reports = {report for bundle in bundles for report in bundle.reports}
+    assert not [report for report in reports if 'clock has stepped' in report or 'drifts' in report]
+    pairs = {bundle.stamp_ns for bundle in bundles if len(paired([bundle])) == 1}
+    after = [START + index * PERIOD for index in range(180, 270)]
+    # The first images come together with the last late ones.
+    assert sum(stamp in pairs for stamp in after) >= 88
+    assert all(abs(b.slots[RGB].image.true_ns - b.slots[DEPTH].image.true_ns) <= 50 * MS for b in paired(bundles))
+
+
+@pytest.mark.parametrize('seconds', [0.2, 0.5, 1.0])
+def test_no_leading_image_is_lost_when_both_streams_stall_together(seconds):
+    def stalls(index):
+        left = 4000 + 1000 * seconds - index * 1000 / 30
+        return 5 + max(0, left if index >= 120 else 0) + (index - 120) * 0.1 * (index >= 120 and left > 0)
+
+    bundles, synchroniser = run(stream(RGB, 300, delay_ms=lambda i: stalls(i) + 0.05), stream(DEPTH, 300,
+                                                                                             delay_ms=stalls))
+    assert synchroniser.counters['rgb.led'] == 300 and synchroniser.counters['handover.depth'] == 0
+    assert len(paired(bundles)) >= 296

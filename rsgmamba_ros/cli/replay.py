@@ -12,6 +12,7 @@ from types import FrameType
 from tqdm import tqdm
 
 from rsgmamba_ros.data.bags.reader import BagReader
+from rsgmamba_ros.data.bags.topics import find_auxiliary
 from rsgmamba_ros.data.messages.images import ImageContent, LABELS
 from rsgmamba_ros.network.shipped import checkpoint_path
 from rsgmamba_ros.pipeline.node_settings import NodeSettings, PARAMETERS, parse_settings
@@ -28,13 +29,14 @@ _READ_IN_PART = 3
 def add_arguments(parser: ArgumentParser) -> None:
     """The arguments of `rsgmamba replay`."""
     parser.add_argument('bag', type=Path, help='ROS 2 bag (folder, .mcap, .db3) or ROS 1 bag (.bag)')
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument('--checkpoint', help='network: a file, or the name of a shipped one')
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument('--checkpoint', help='network: a file, or the name of a shipped one (default: that of the '
+                      'parameter file, else the shipped default of the modality)')
     what.add_argument('--sync-only', action='store_true', help='no network: what the synchroniser does, at disk speed')
-    parser.add_argument('--out', type=Path, required=True, help='folder for the results')
+    parser.add_argument('--out', type=Path, help='folder for the results (default: BAG_replay, beside the bag)')
     parser.add_argument('--overwrite', action='store_true', help='replace results that are there')
     parser.add_argument('--auxiliary', choices=[str(m) for m in AUXILIARY_MODALITIES],
-                        help="modality beside RGB for --sync-only; else it is the checkpoint's")
+                        help="modality beside RGB (default: the checkpoint's, else the one that the bag has)")
     truth = parser.add_mutually_exclusive_group()
     for name, where in (('rgb', parser), ('aux', parser), ('labels', truth)):
         where.add_argument(f'--{name}-topic', help='found by type and encoding if not named; "none" to go without')
@@ -61,8 +63,8 @@ def run(arguments: Namespace) -> int:
     Returns:
         The exit status: 0 if all was read, 3 if a part of it could not be read, 130 after Ctrl-C.
     """
-    options = _options(arguments)
-    with BagReader(options.bag) as bag, _stop_request() as should_stop:
+    with BagReader(arguments.bag) as bag, _stop_request() as should_stop:
+        options = _options(arguments, bag)
         session = ReplaySession(options, bag)
         said = list(bag.damage)
         _warn(said)
@@ -70,8 +72,8 @@ def run(arguments: Namespace) -> int:
             summary = session.run(should_stop=should_stop, on_progress=progress.update)
     _warn(line for line in warnings(summary) if line not in said)
     score = '' if summary['miou'] is None else f', mIoU {summary["miou"]:.3f}'
-    print(f'{options.out / "report.html"}: {summary["bundles"]} bundles, {summary["missed"]} of {summary["expected"]} '
-          f'leading images missed{score}')
+    print(f'{summary["bundles"]} bundles, {summary["missed"]} of {summary["expected"]} leading images missed{score}')
+    print(options.out / 'report.html')
     if not summary['complete']:
         return 130
     return _READ_IN_PART if is_read_in_part(summary) else 0
@@ -82,20 +84,30 @@ def _warn(lines: Iterable[str]) -> None:
         print(f'warning: {line}', file=sys.stderr)
 
 
-def _options(arguments: Namespace) -> ReplayOptions:
+def _options(arguments: Namespace, bag: BagReader) -> ReplayOptions:
     settings = load_settings(arguments.params_file) if arguments.params_file else NodeSettings()
-    named = {'modality': arguments.auxiliary, 'restore': arguments.restore, 'device': arguments.device,
+    auxiliary = arguments.auxiliary
+    if not (auxiliary or arguments.params_file or arguments.checkpoint):
+        auxiliary = str(find_auxiliary(bag))
+    named = {'modality': auxiliary, 'restore': arguments.restore, 'device': arguments.device,
              'precision': arguments.precision, 'threads': arguments.threads}
     values = settings.as_parameters() | {name: value for name, value in named.items() if value is not None}
     settings = parse_settings(values, where='command line')
-    checkpoint = None if arguments.sync_only else checkpoint_path(arguments.checkpoint, settings.auxiliary)
+    checkpoint = None if arguments.sync_only else checkpoint_path(
+        arguments.checkpoint or settings.checkpoint, settings.auxiliary)
     topics: dict[ImageContent, str | None] = {Modality.RGB: arguments.rgb_topic, LABELS: arguments.labels_topic}
     topics |= {modality: arguments.aux_topic for modality in AUXILIARY_MODALITIES}
     return ReplayOptions(
-        bag=arguments.bag, out=arguments.out, checkpoint=checkpoint, topics=topics, labels_folder=arguments.labels_dir,
+        bag=arguments.bag, out=arguments.out or _folder_beside(arguments.bag), checkpoint=checkpoint,
+        topics=topics, labels_folder=arguments.labels_dir,
         label_tolerance_s=arguments.label_tolerance_s, faults=arguments.inject, seed=arguments.seed, settings=settings,
         write_results=not arguments.no_results_bag, hash_bag=arguments.hash_bag, overwrite=arguments.overwrite,
         command=('rsgmamba', *sys.argv[1:]))
+
+
+def _folder_beside(bag: Path) -> Path:
+    bag = bag.absolute()
+    return bag.with_name(f'{bag.name if bag.is_dir() else bag.stem}_replay')
 
 
 def _instead_of_file(name: str, text: str) -> str:

@@ -107,8 +107,8 @@ class FolderDataset:
         pixels = np.ascontiguousarray(pixels)
         if self.auxiliary is Modality.DEPTH:
             if pixels.dtype == np.uint8 and self.layout.depth_unit_m == DEFAULT_DEPTH_UNIT_M:
-                raise DatasetError(f'{path} has 8 bits a pixel, with which millimetres end at 0.255 m; set '
-                                   'depth_unit_m of the layout to the metres of one step, or give 16-bit or float images')
+                raise DatasetError(f'{path} has 8 bits a pixel: millimetres would end at 0.255 m. Set depth_unit_m of '
+                                   'the layout to the metres of one step, or give 16-bit or float images')
             return depth_in_metres(pixels, unit_m=self.layout.depth_unit_m)
         encoding = {np.dtype(np.uint8): 'mono8', np.dtype(np.uint16): 'mono16'}.get(pixels.dtype, '32FC1')
         image = StampedImage(self.auxiliary, 0, 0, pixels, encoding)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-import re
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from rsgmamba_ros.data.bags.reader import BagReader, RecordedImage, RecordedLabe
 from rsgmamba_ros.data.messages.images import ImageContent, LABELS
 from rsgmamba_ros.evaluation.fault_injection import FaultInjector, Image
 from rsgmamba_ros.pipeline.synchronisation.synchroniser import Synchroniser
+from rsgmamba_ros.replay.causes import Causes
 from rsgmamba_ros.replay.label_matching import LabelFolder, LabelMatcher
 from rsgmamba_ros.vocabulary.errors import ImageError
 from rsgmamba_ros.vocabulary.images import ImageBundle, Modality, StampedImage
@@ -71,8 +71,6 @@ class OfflineReplay:
     """One pass through a bag.
 
     Attributes:
-        skipped: images and labels that could not be used, counted by cause.
-        failures: bundles that gave no segmentation, counted by cause.
         read_messages: messages taken from the bag so far, for a progress bar.
 
     Args:
@@ -100,9 +98,19 @@ class OfflineReplay:
         self._observers = observers
         self._bundles = 0
         self._leading_images = 0
-        self.skipped: Counter[str] = Counter()
-        self.failures: Counter[str] = Counter()
+        self._skipped = Causes()
+        self._failures = Causes()
         self.read_messages = 0
+
+    @property
+    def skipped(self) -> Counter[str]:
+        """Images and labels that could not be used, by cause, and messages of the bag that could not be read."""
+        return self._skipped.counts + self._bag.skipped
+
+    @property
+    def failures(self) -> Counter[str]:
+        """Bundles that gave no segmentation, by cause."""
+        return self._failures.counts
 
     def run(self, *, should_stop: Callable[[], bool] = lambda: False,
             on_progress: Callable[[int], object] = lambda messages: None) -> bool:
@@ -130,7 +138,6 @@ class OfflineReplay:
         for result, label_map in self._matcher.rest():
             self._publish(result, label_map)
         on_progress(self.read_messages - reported)
-        self.skipped.update(self._bag.skipped)
         return not stopped
 
     def _images(self) -> Iterator[Image]:
@@ -148,13 +155,18 @@ class OfflineReplay:
                 else:
                     yield recorded.decode()
             except ImageError as error:
-                self.skipped[f'{recorded.topic}: {_cause(error)}'] += 1
+                self._skipped.add(error, source=recorded.topic)
 
     def _headers(self) -> Iterator[Image]:
         """The bag's images without pixels, for a replay without a segmenter; ground truth is left out."""
         topics = {name: shows for name, shows in self._topics.items() if isinstance(shows, Modality)}
         for recorded in self._bag.headers(topics):
             self.read_messages += 1
+            try:
+                recorded.check()
+            except ImageError as error:
+                self._skipped.add(error, source=recorded.topic)
+                continue
             yield recorded
 
     def _read_label_file(self, recorded: RecordedImage) -> None:
@@ -196,7 +208,7 @@ class OfflineReplay:
         try:
             segmentation = self._segmenter.segment(bundle)
         except ImageError as error:
-            self.failures[_cause(error)] += 1
+            self._failures.add(error)
             return replace(result, error=str(error))
         return replace(result, segmentation=segmentation, network_s=perf_counter() - start)
 
@@ -215,8 +227,3 @@ def _with_stamps(image: Image) -> StampedImage:
     if isinstance(image, StampedImage):
         return image
     return image_without_pixels(image.modality, stamp_ns=image.stamp_ns, received_ns=image.received_ns)
-
-
-def _cause(error: ImageError) -> str:
-    """The error without its numbers: sizes differ from image to image, and the causes to be counted must stay few."""
-    return re.sub('[0-9]+', '#', str(error))

@@ -98,7 +98,7 @@ class OnlineEvaluation:
         self._publish(self._matcher.rest())
         self._log.close()
         self._skipped['answers of which one half never came'] += len(self._label_maps) + len(self._reliabilities)
-        self.findings.skipped = +self._skipped
+        self.findings.skipped = self._skipped + self._sources.bag.skipped
         self.findings.synchroniser = self._drops
         return write_results(self._out, self._sources, self.findings, ended_by=ended_by, wall_s=wall_s)
 

@@ -13,6 +13,7 @@ from rsgmamba_ros.data.bags.compression import decompress_message, ZSTD_MAGIC
 from rsgmamba_ros.data.bags.files import open_bag
 from rsgmamba_ros.data.bags.records import BagFile, BagMessage, one_line, Topic
 from rsgmamba_ros.data.messages.definitions import typestore
+from rsgmamba_ros.data.messages.encodings import layout_of
 from rsgmamba_ros.data.messages.images import ImageContent, LABELS, stamped_image
 from rsgmamba_ros.data.messages.serialised_images import (
     COMPRESSED_IMAGE_TYPE,
@@ -48,6 +49,15 @@ class RecordedImage:
     def stamp_ns(self) -> int:
         """The header's stamp, nanoseconds."""
         return self.message.stamp_ns
+
+    def check(self) -> None:
+        """Check what can be known without the pixels.
+
+        Raises:
+            ImageError: another encoding than the modality can have.
+        """
+        if not self.message.compressed:
+            layout_of(self.modality, self.message.encoding)
 
     def decode(self) -> StampedImage:
         """Decode the pixels.
@@ -189,16 +199,23 @@ class BagReader:
                 continue
             yield topic, received_ns, message
 
-    def first_image(self, topic: str) -> ImageMessage | None:
-        """The first image of a topic, None if it has none that can be parsed."""
+    def first_images(self, topic: str, count: int) -> list[ImageMessage]:
+        """The first images of a topic that can be parsed, at most so many."""
+        found: list[ImageMessage] = []
         for file in self._files:
-            for message in file.messages({topic}):
+            messages = file.messages({topic})
+            while len(found) < count:
                 try:
+                    message = next(messages, None)
+                    if message is None:
+                        break
                     data = message.data if file.ros1 else decompress_message(message.data)
-                    return parse_image_message(data, message.message_type, ros1=file.ros1)
+                    found.append(parse_image_message(data, message.message_type, ros1=file.ros1))
                 except (ImageError, ValueError):
-                    return None
-        return None
+                    continue
+                except Exception:  # found again, and reported, when the messages are read
+                    break
+        return found
 
     def serialised(self, topics: set[str]) -> Iterator[tuple[str, str, int, bytes]]:
         """Topic, message type, receive time in nanoseconds and serialised message (CDR), for a player.

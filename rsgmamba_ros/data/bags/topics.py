@@ -3,13 +3,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+import re
+
+import numpy as np
 
 from rsgmamba_ros.data.bags.reader import BagReader, describe_topics
 from rsgmamba_ros.data.bags.records import Topic
+from rsgmamba_ros.data.messages.compressed_images import decode_file
 from rsgmamba_ros.data.messages.images import ImageContent, LABELS
 from rsgmamba_ros.data.messages.serialised_images import COMPRESSED_IMAGE_TYPE, ImageMessage
-from rsgmamba_ros.vocabulary.errors import BagError
-from rsgmamba_ros.vocabulary.images import Modality
+from rsgmamba_ros.vocabulary.errors import BagError, ImageError
+from rsgmamba_ros.vocabulary.images import AUXILIARY_MODALITIES, Modality
 
 #: Topic name that means "there is none": leave this modality out.
 NONE = 'none'
@@ -21,7 +25,7 @@ class Hint:
 
     Attributes:
         pixels: kinds of pixels that it may have, see `_pixel_kind`.
-        words: parts of topic names that are typical of it.
+        words: words in topic names that are typical of it. They only choose between topics whose pixels fit.
     """
 
     pixels: tuple[str, ...]
@@ -29,11 +33,14 @@ class Hint:
 
 
 HINTS: Mapping[ImageContent, Hint] = {
-    Modality.RGB: Hint(('colour',), ('rgb', 'color', 'colour')),
+    Modality.RGB: Hint(('colour', 'grey in colour'), ('rgb', 'color', 'colour')),
     Modality.DEPTH: Hint(('16 bit', 'float'), ('depth', 'range')),
-    Modality.THERMAL: Hint(('grey', '16 bit', 'float'), ('thermal', 'infra', 'lwir', 'flir', 'boson', 'lepton')),
-    LABELS: Hint(('grey', '16 bit'), ('label', 'ground_truth', 'semantic')),
+    Modality.THERMAL: Hint(('grey', '16 bit', 'float', 'grey in colour'),
+                           ('thermal', 'infra', 'infrared', 'ir', 'lwir', 'flir', 'boson', 'lepton')),
+    LABELS: Hint(('grey', '16 bit'), ('label', 'labels', 'truth', 'semantic')),
 }
+#: Images of a topic that are looked at: the first of a camera may be empty.
+_EXAMINED = 5
 
 
 def find_topics(bag: BagReader, *, auxiliary: Modality,
@@ -50,7 +57,7 @@ def find_topics(bag: BagReader, *, auxiliary: Modality,
     Raises:
         BagError: a modality has no topic, or several that could be it: all are listed; a named one carries no images.
     """
-    pixels = {topic.name: _pixel_kind(bag.first_image(topic.name)) for topic in bag.image_topics}
+    pixels = {topic.name: _pixel_kind(bag.first_images(topic.name, _EXAMINED)) for topic in bag.image_topics}
     found: dict[str, ImageContent] = {}
     for content in (Modality.RGB, auxiliary, LABELS):
         name = named.get(content) or _only_candidate(bag, content, pixels)
@@ -84,34 +91,81 @@ def _only_candidate(bag: BagReader, content: ImageContent, pixels: Mapping[str, 
                    f'to go without; image topics are {describe_topics(bag.image_topics)}')
 
 
+def find_auxiliary(bag: BagReader) -> Modality:
+    """The modality beside RGB that a bag has: depth, unless only thermal has topics."""
+    pixels = {topic.name: _pixel_kind(bag.first_images(topic.name, _EXAMINED)) for topic in bag.image_topics}
+    depth, thermal = (_candidates(bag.image_topics, modality, pixels) for modality in AUXILIARY_MODALITIES)
+    return Modality.THERMAL if thermal and not depth else Modality.DEPTH
+
+
 def _candidates(topics: list[Topic], content: ImageContent, pixels: Mapping[str, str]) -> list[Topic]:
+    """The topics whose pixels fit; of several, those whose names have the content's words, and no other's."""
     own, others = HINTS[content], [hint for other, hint in HINTS.items() if other != content]
     fitting = [topic for topic in topics if pixels[topic.name] in own.pixels]
+    if content is Modality.RGB:
+        # A name of another sensor does not matter where there are colours: drivers publish them under /depth_camera.
+        fitting = [topic for topic in fitting if pixels[topic.name] == 'colour'] or [
+            topic for topic in fitting if not any(_has_word(topic.name, hint) for hint in others)]
+        if len(fitting) == 1:
+            return fitting
     hinted = [topic for topic in fitting if _has_word(topic.name, own)]
     unhinted = [topic for topic in fitting if not any(_has_word(topic.name, hint) for hint in others)]
     if content == LABELS:
         unhinted = []
+    last_hinted = [topic for topic in hinted if _has_word(topic.name.rpartition('/')[2], own)]
     chosen = hinted or unhinted
+    if len(hinted) > 1 and len(last_hinted) == 1:
+        chosen = last_hinted
     names = {topic.name for topic in chosen}
     # image_transport records one camera as /image, /image/compressed and so on: the raw one stands for all.
     return [topic for topic in chosen if topic.name.rpartition('/')[0] not in names]
 
 
 def _has_word(name: str, hint: Hint) -> bool:
-    return any(word in name.lower() for word in hint.words)
+    words = re.findall('[a-z]+', re.sub('([a-z0-9])([A-Z])', r'\1_\2', name).lower())
+    return not set(words).isdisjoint(hint.words)
 
 
-def _pixel_kind(message: ImageMessage | None) -> str:
-    """The kind of an image's pixels by its header: colour, grey, 16 bit, float; empty without an image."""
-    if message is None:
-        return ''
-    encoding = message.encoding.lower()
-    if '16uc1' in encoding or 'mono16' in encoding:
+def _pixel_kind(messages: list[ImageMessage]) -> str:
+    """The kind of a topic's pixels by its first images: colour, grey, grey in colour, 16 bit, float; empty without."""
+    for message in messages:
+        if message.compressed or message.height * message.width:
+            return _kind_of_file(message) if message.compressed else _kind_of_encoding(message)
+    return ''
+
+
+def _kind_of_encoding(message: ImageMessage) -> str:
+    encoding = message.encoding
+    if encoding in ('16UC1', 'mono16'):
         return '16 bit'
-    if '32fc1' in encoding:
+    if encoding in ('32FC1', '64FC1'):
         return 'float'
-    if 'compresseddepth' in encoding:
-        return '16 bit'
-    if encoding.startswith(('mono8', '8uc1')):
+    if encoding in ('mono8', '8UC1'):
         return 'grey'
-    return 'colour'
+    return _grey_or_colour(message)
+
+
+def _kind_of_file(message: ImageMessage) -> str:
+    """By the pixels of the file: image_transport states no encoding where another tool compressed it."""
+    format = message.encoding.lower()
+    if 'compresseddepth' in format:
+        return '16 bit'
+    if format.startswith('bayer_'):
+        return 'colour'
+    try:
+        pixels = decode_file(np.frombuffer(message.data, np.uint8), 'image')
+    except ImageError:
+        kinds = {'16uc1': '16 bit', 'mono16': '16 bit', 'mono8': 'grey', '8uc1': 'grey'}
+        return kinds.get(format.partition(';')[0].strip(), 'colour')
+    if pixels.ndim == 3:
+        return _grey_or_colour(message)
+    return {'uint8': 'grey', 'uint16': '16 bit'}.get(pixels.dtype.name, 'float')
+
+
+def _grey_or_colour(message: ImageMessage) -> str:
+    """Whether an image in an encoding for colours has any; those of a thermal camera have none."""
+    try:
+        pixels, _ = message.decode(Modality.THERMAL)
+    except ImageError:
+        return 'colour'
+    return 'grey in colour' if np.ptp(pixels) else 'colour'  # a black image may be of either kind

@@ -98,7 +98,7 @@ def test_a_loop_begins_at_the_offset_and_takes_the_clock_back(shots, tmp_path, s
     assert stamps == [5, 6, 7, 8, 9] * 2
     assert (np.diff(listener.clock) < -100_000_000).any()
     with BagReader(tmp_path / 'bag') as bag:
-        assert bytes(heard[0].data)[:2] == bytes(bag.first_image('/rgb/image/compressed').data)[:2]
+        assert bytes(heard[0].data)[:2] == bytes(bag.first_images('/rgb/image/compressed', 1)[0].data)[:2]
 
 
 @pytest.mark.parametrize(('parameters', 'message'), [

@@ -1,0 +1,61 @@
+"""`rsgmamba replay` as it is typed."""
+import json
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+
+from rsgmamba_ros.cli import replay as command
+from rsgmamba_ros.cli.main import main
+from rsgmamba_ros.data.bags.writer import BagWriter
+from rsgmamba_ros.network.shipped import DEFAULTS
+from rsgmamba_ros.vocabulary.errors import BagError
+from rsgmamba_ros.vocabulary.images import Modality
+
+START_NS = 1_700_000_000_000_000_000
+
+
+def write_bag(path, *, auxiliary='depth', encoding='16UC1', unread=0):
+    with BagWriter(path) as bag:
+        for index in range(6):
+            header = {'stamp_ns': START_NS + index * 10**8, 'received_ns': START_NS + index * 10**8}
+            bag.write_image('/rgb/image', np.full((48, 64, 3), index, np.uint8), encoding='rgb8', **header)
+            bag.write_image(f'/{auxiliary}/image', np.ones((48, 64), np.uint8 if encoding == 'mono8' else np.uint16),
+                            encoding='strange12' if index < unread else encoding, **header)
+    return path
+
+
+@pytest.mark.parametrize(('auxiliary', 'encoding'), [('depth', '16UC1'), ('thermal', 'mono8')])
+def test_a_bag_alone_is_enough(tmp_path, auxiliary, encoding):
+    bag = write_bag(tmp_path / 'drive.one', auxiliary=auxiliary, encoding=encoding)
+    with patch.object(command, 'ReplaySession', side_effect=BagError('enough')) as session:
+        assert main(['replay', str(bag)]) == 1
+    options = session.call_args.args[0]
+    assert options.checkpoint.stem == DEFAULTS[Modality(auxiliary)]
+    assert options.out == tmp_path / 'drive.one_replay'
+    assert options.settings.auxiliary is Modality(auxiliary)
+
+
+def test_the_last_line_is_the_path_of_the_report(tmp_path, capsys):
+    assert main(['replay', str(write_bag(tmp_path / 'bag')), '--sync-only']) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == '6 bundles, 0 of 6 leading images missed'
+    assert Path(lines[-1]) == tmp_path / 'bag_replay' / 'report.html'
+    assert Path(lines[-1]).is_file()
+
+
+def test_what_is_read_in_part_is_said_and_is_status_3(tmp_path, capsys):
+    bag = write_bag(tmp_path / 'bag', unread=4)
+    assert main(['replay', str(bag), '--sync-only', '--rgb-topic', '/rgb/image', '--aux-topic', '/depth/image']) == 3
+    cause = "/depth/image: depth image has encoding 'strange12'"
+    assert f'warning: 4 skipped: {cause}' in capsys.readouterr().err
+    summary = json.loads((tmp_path / 'bag_replay' / 'summary.json').read_text())
+    assert [(count, name.startswith(cause)) for name, count in summary['skipped'].items()] == [(4, True)]
+    assert 'strange12' in (tmp_path / 'bag_replay' / 'report.html').read_text()
+
+
+def test_a_bag_of_which_nothing_is_read_is_status_1_with_the_encoding(tmp_path, capsys):
+    bag = write_bag(tmp_path / 'bag', unread=6)
+    assert main(['replay', str(bag), '--sync-only', '--rgb-topic', 'none', '--aux-topic', '/depth/image']) == 1
+    assert "encoding 'strange12'" in capsys.readouterr().err

@@ -8,9 +8,11 @@ from rsgmamba_ros.network.encoders.contract import Encoder, STRIDES
 from rsgmamba_ros.network.encoders.vmamba import VMambaEncoder
 from rsgmamba_ros.network.fusion.contract import FusionConfig
 from rsgmamba_ros.network.fusion.registry import FUSIONS
-from rsgmamba_ros.network.reliability.head import CorrelationConfig
+from rsgmamba_ros.network.reliability.contract import ReliabilityEstimator
+from rsgmamba_ros.network.reliability.head import CorrelationConfig, ReliabilityHead
+from rsgmamba_ros.network.reliability.profiled.head import ProfiledHead
 from rsgmamba_ros.vocabulary.errors import ConfigError
-from rsgmamba_ros.vocabulary.images import AUXILIARY_MODALITIES, Modality
+from rsgmamba_ros.vocabulary.images import AUXILIARY_MODALITIES, Modality, modality_axis
 
 
 @dataclass(frozen=True)
@@ -30,14 +32,19 @@ class RSGMambaConfig:
         drop_path: stochastic depth of the encoder's last block; it rises linearly from 0.
         private_norms: whether the encoder efficientnet_lite0 has factors and biases for each modality instead of common
             ones; its weights are common in any case.
+        log_range: above 0, auxiliary images enter the encoder efficientnet_lite0 as distance, validity and normals, see
+            `network.encoders.depth_channels`: change of the logarithm of the distance for a change of 1 of the
+            normalised image. Training sets it from the preprocessing.
         fusion_size: size of each stage's fusion.
         late_fusion: whether predictions from each image of a pair alone are averaged in, weighted by reliability, see
             `network.fusion.late_fusion`; for networks that estimate it.
+        profiled: whether the reliability is estimated by a `ProfiledHead`, which a sensor profile sharpens; the fields
+            below are for the other head.
         correlation: where the reliability head compares the modalities.
         typicality: whether it measures how far auxiliary images are from clean ones, see
-            `network.reliability.typicality`.
-        pair_checks: whether it checks that a pair is aligned, see `network.reliability.alignment_check`, and that the
-            auxiliary image's scale is right, see `network.reliability.scale_check`.
+            `network.reliability.checks.typicality`.
+        pair_checks: whether it checks that a pair is aligned, and that the auxiliary image's scale is right, see
+            `network.reliability.checks`.
         decoder_width: channels of the decoder.
         decoder_mlp_ratio: hidden channels / channels of the decoder's MLPs.
     """
@@ -53,8 +60,10 @@ class RSGMambaConfig:
     mlp_ratio: float = 4.0
     drop_path: float = 0.2
     private_norms: bool = False
+    log_range: float = 0.0
     fusion_size: FusionConfig = field(default_factory=FusionConfig)
     late_fusion: bool = False
+    profiled: bool = False
     correlation: CorrelationConfig = field(default_factory=CorrelationConfig)
     typicality: bool = False
     pair_checks: bool = False
@@ -89,7 +98,17 @@ def build_efficientnet_lite0(config: RSGMambaConfig) -> Encoder:
     """A small convolutional encoder, see `network.encoders.efficientnet_lite`; depths and ratios are not used."""
     # A network of one modality has nothing to share.
     modalities = FUSIONS[config.fusion].modalities(config.auxiliary)
-    return efficientnet.EfficientNetLiteEncoder(private=config.private_norms and len(modalities) > 1)
+    return efficientnet.EfficientNetLiteEncoder(private=config.private_norms and len(modalities) > 1,
+                                                log_range=config.log_range)
+
+
+def build_reliability_head(config: RSGMambaConfig) -> ReliabilityEstimator:
+    """The reliability head of a network whose fusion is weighted by reliability."""
+    axis = modality_axis(config.auxiliary)
+    if config.profiled:
+        return ProfiledHead(config.dims, axis, config.log_range or 1.0)
+    return ReliabilityHead(config.dims, axis, config.correlation, typicality=config.typicality,
+                           pair_checks=config.pair_checks)
 
 
 #: Each gives one map a stage at `STRIDES`, channels last and normalised, of the config's dims.

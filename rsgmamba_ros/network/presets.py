@@ -10,11 +10,15 @@ from rsgmamba_ros.network.fusion.contract import FusionConfig
 from rsgmamba_ros.network.reliability.head import CorrelationConfig
 from rsgmamba_ros.network.rsgmamba import RSGMamba
 from rsgmamba_ros.vocabulary.errors import ConfigError
+from rsgmamba_ros.vocabulary.preprocessing import DepthScaling
 
 #: Strides 4, 8 and 16: shifts of up to 16 image pixels.
 CORRELATION = CorrelationConfig(stages=(0, 1, 2), radius=1)
 #: And the images' own edges, at shifts of up to 8 pixels.
 EDGE_CORRELATION = CorrelationConfig(stages=(0, 1, 2), radius=1, edges=True)
+
+#: Of depth from 0.2 to 12 m, see `RSGMambaConfig.log_range`; a training replaces it by that of its own scaling.
+LOG_RANGE = DepthScaling(0.2, 12.0).log_range
 
 #: The class count in here is a placeholder: `create_network` sets it.
 PRESETS: dict[str, RSGMambaConfig] = {
@@ -28,7 +32,7 @@ PRESETS: dict[str, RSGMambaConfig] = {
         classes=40, encoder='efficientnet_lite0', dims=efficientnet.DIMS, private_norms=True,
         fusion='reliable_cross_scan',
         fusion_size=FusionConfig(states=1, ratio=1.0, rank=8), late_fusion=True,
-        correlation=EDGE_CORRELATION, typicality=True, pair_checks=True, decoder_width=64, decoder_mlp_ratio=2.0),
+        log_range=LOG_RANGE, profiled=True, decoder_width=64, decoder_mlp_ratio=2.0),
     # VMamba-T's encoder, so that its ImageNet weights load; 48.6M at 40 classes.
     'base': RSGMambaConfig(
         classes=40, dims=(96, 192, 384, 768), depths=(2, 2, 8, 2), mlp_ratio=4.0, drop_path=0.2,

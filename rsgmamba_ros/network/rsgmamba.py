@@ -15,7 +15,7 @@ import torch
 from torch import nn, Tensor
 
 from rsgmamba_ros.network.availability import availability_cases, AvailabilityCase, in_batch_order, stack_modalities
-from rsgmamba_ros.network.config import ENCODERS, RSGMambaConfig
+from rsgmamba_ros.network.config import build_reliability_head, ENCODERS, RSGMambaConfig
 from rsgmamba_ros.network.decoder import Decoder, enlarge
 from rsgmamba_ros.network.encoders import efficientnet_lite as efficientnet
 from rsgmamba_ros.network.encoders.contract import STRIDES
@@ -23,8 +23,8 @@ from rsgmamba_ros.network.encoders.vss_block import SelectiveScan2D
 from rsgmamba_ros.network.fusion.contract import FusedStage, Fusion
 from rsgmamba_ros.network.fusion.late_fusion import fuse_late
 from rsgmamba_ros.network.fusion.registry import FUSIONS
-from rsgmamba_ros.network.reliability.contract import ReliabilityEstimate, ReliabilityEstimator
-from rsgmamba_ros.network.reliability.head import AssumedReliability, ReliabilityHead
+from rsgmamba_ros.network.reliability.contract import ReliabilityEstimate
+from rsgmamba_ros.network.reliability.head import AssumedReliability
 from rsgmamba_ros.vocabulary.images import Modality, modality_axis
 
 DIVISOR = STRIDES[-1]
@@ -107,9 +107,7 @@ class RSGMamba(nn.Module):
         self.decoder = Decoder(config.dims, width=config.decoder_width, classes=config.classes, states=config.states,
                                mlp_ratio=config.decoder_mlp_ratio)
         self.apply(_initialise)
-        self.reliability_head: ReliabilityEstimator = ReliabilityHead(
-            config.dims, self.axis, config.correlation, typicality=config.typicality,
-            pair_checks=config.pair_checks) if kind.gated else AssumedReliability()
+        self.reliability_head = build_reliability_head(config) if kind.gated else AssumedReliability()
 
     def set_scan_backend(self, name: str) -> None:
         """Choose the backend of every scan: a key of `rsgmamba_ros.ops.selective_scan.contract.BACKENDS`, or `auto`."""
@@ -128,7 +126,8 @@ class RSGMamba(nn.Module):
                 module.x_proj_weight.data = module.x_proj_weight.data.to(dtype)
         return self.eval().requires_grad_(False)
 
-    def forward(self, images: Tensor, available: Tensor, image_indices: Tensor | None = None) -> NetworkOutput:
+    def forward(self, images: Tensor, available: Tensor, image_indices: Tensor | None = None,
+                reliability_logits: Tensor | None = None) -> NetworkOutput:
         """Segment.
 
         Args:
@@ -137,6 +136,7 @@ class RSGMamba(nn.Module):
             available: (B, M), bool.
             image_indices: where batch items share images: the index in `images` of each batch item, (B,), int64; each
                 image is encoded once. By default batch item i has images[i].
+            reliability_logits: (B, M), in place of the estimate: in training, what was done to the images.
 
         Returns:
             See `NetworkOutput`. Networks of one modality ignore the other one.
@@ -144,7 +144,7 @@ class RSGMamba(nn.Module):
         Raises:
             ValueError: sizes do not fit, or a batch item has no modality that the network uses.
         """
-        return self.segment(images, self._cases(images, available, image_indices), image_indices)
+        return self.segment(images, self._cases(images, available, image_indices), image_indices, reliability_logits)
 
     def forward_coarse(self, images: Tensor, available: Tensor) -> NetworkOutput:
         """As `forward`, but with logits at stride 4, (B, K, H / 4, W / 4), in the network's dtype."""
@@ -183,23 +183,26 @@ class RSGMamba(nn.Module):
         encoded, = self._encode(images, [AvailabilityCase(tuple(range(len(images))), self.modalities)], None)
         return self.reliability_head.figures(encoded.images, encoded.features)
 
-    def segment(self, images: Tensor, cases: list[AvailabilityCase],
-                image_indices: Tensor | None = None) -> NetworkOutput:
+    def segment(self, images: Tensor, cases: list[AvailabilityCase], image_indices: Tensor | None = None,
+                reliability_logits: Tensor | None = None) -> NetworkOutput:
         """As `forward`, where the availability is known beforehand, as an export to a fixed graph needs it.
 
         Args:
             images: see `forward`.
             cases: each batch item once; each with at least one modality that the network uses.
             image_indices: see `forward`.
+            reliability_logits: see `forward`.
         """
-        output = self._segment(images, cases, image_indices)
+        output = self._segment(images, cases, image_indices, reliability_logits)
         return replace(output, logits=enlarge(output.logits, (images.shape[-2], images.shape[-1])))
 
-    def _segment(self, images: Tensor, cases: list[AvailabilityCase], image_indices: Tensor | None) -> NetworkOutput:
+    def _segment(self, images: Tensor, cases: list[AvailabilityCase], image_indices: Tensor | None,
+                 reliability_logits: Tensor | None = None) -> NetworkOutput:
         # Encode: each available image once, with the weights that all modalities share.
         encoded = self._encode(images, cases, image_indices)
         # Estimate how reliable each image is, from the image, its features and the other image of the pair.
-        estimates = [self._estimate(group) for group in encoded]
+        estimates = [self._estimate(group) if reliability_logits is None else self._given(group, reliability_logits)
+                     for group in encoded]
         # Fuse the modalities at every stage, weighted by reliability.
         fused = [self._fuse(group, estimate) for group, estimate in zip(encoded, estimates)]
         # Decode the fused maps to logits.
@@ -238,6 +241,11 @@ class RSGMamba(nn.Module):
         estimator = self.reliability_head if self.gates_on else AssumedReliability()
         estimate: ReliabilityEstimate = estimator(encoded.images, encoded.features)
         return estimate
+
+    def _given(self, encoded: Encoded, reliability_logits: Tensor) -> ReliabilityEstimate:
+        logits = {modality: reliability_logits[list(encoded.case.items), self.axis.index(modality)]
+                  for modality in encoded.features}
+        return ReliabilityEstimate(logits, logits)
 
     def _fuse(self, encoded: Encoded, estimate: ReliabilityEstimate) -> Fused:
         together = self._fuse_stages(encoded.features, estimate)

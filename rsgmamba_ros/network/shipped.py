@@ -10,7 +10,7 @@ from rsgmamba_ros.vocabulary.images import Modality
 FOLDER = Path(__file__).resolve().parents[1] / 'checkpoints'
 
 #: What is used where nothing is named: what was trained on images of real sensors.
-DEFAULTS = {Modality.DEPTH: 'lite_nyuv2_13', Modality.THERMAL: 'lite_msrs_9'}
+DEFAULTS = {Modality.DEPTH: 'lite_nyuv2_13', Modality.THERMAL: 'lite_msrs_3'}
 
 #: What knows the rendered rooms of the demo.
 SYNTHETIC = {Modality.DEPTH: 'nano_synthetic_depth', Modality.THERMAL: 'nano_synthetic_thermal'}

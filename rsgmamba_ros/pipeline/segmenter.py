@@ -10,7 +10,7 @@ import numpy as np
 from rsgmamba_ros.network.checkpoint import Checkpoint, load_checkpoint
 from rsgmamba_ros.pipeline import restoration
 from rsgmamba_ros.pipeline.execution.engine import Engine
-from rsgmamba_ros.pipeline.execution.network_path import Decision, HostPath, PATHS
+from rsgmamba_ros.pipeline.execution.network_path import Decision, HostPath, NetworkPath, PATHS
 from rsgmamba_ros.pipeline.monitoring.registration import RegistrationMonitor
 from rsgmamba_ros.pipeline.monitoring.signal_quality import SignalQuality, SignalQualityMonitor
 from rsgmamba_ros.pipeline.postprocessing import resize_decision
@@ -22,6 +22,9 @@ from rsgmamba_ros.vocabulary.images import BundleSlot, ImageBundle, Modality, Pr
 from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig
 from rsgmamba_ros.vocabulary.segmentation import ModalityReliability, Segmentation
 from rsgmamba_ros.vocabulary.sensor_profile import load_profile, SensorProfile
+
+#: Paths that are kept, each for one size of the network's input; on CUDA each holds graphs and buffers.
+MOST_PATHS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +72,7 @@ class Segmenter:
         self.preprocessing = _preprocessing_of(checkpoint, self.config)
         self.engine = Engine(checkpoint, device, precision)
         self.engine.network.late_fusion &= self.config.late_fusion
-        self._path = PATHS.get(self.engine.device.type, HostPath)(self.engine, self.preprocessing)
+        self._paths: dict[tuple[int, int], NetworkPath] = {}
         self._signal_quality = SignalQualityMonitor()
         self._registration = RegistrationMonitor()
         self.sensor_profile = ''
@@ -78,7 +81,7 @@ class Segmenter:
 
     def warm_up(self) -> None:
         """Run the network on blank input, so that the first bundle is not the slow one."""
-        self._path.warm_up()
+        self._path_for(self.preprocessing.height, self.preprocessing.width).warm_up()
 
     @property
     def takes_profile(self) -> bool:
@@ -150,16 +153,27 @@ class Segmenter:
             The decision, with the reliability of the images as they came; and for each repaired modality the name of
             its most reliable repair.
         """
+        path = self._path_for(*next(iter(values.values())).shape[:2])
         if not self.config.restore:
-            return self._path.run(values), {}
-        original = self._path.predict(values)
+            return path.run(values), {}
+        original = path.predict(values)
         if not restoration.unreliable(original, values):
-            return self._path.decide(original), {}
-        height, width = self.preprocessing.height, self.preprocessing.width
+            return path.decide(original), {}
+        height, width = path.input_size
         images = {modality: resize(image, height, width, nearest=modality is Modality.DEPTH)
                   for modality, image in values.items()}
-        mean, repaired = restoration.restore(images, original, self._path.predict)
-        return replace(self._path.decide(mean), reliability=original.reliability), repaired
+        mean, repaired = restoration.restore(images, original, path.predict)
+        return replace(path.decide(mean), reliability=original.reliability), repaired
+
+    def _path_for(self, height: int, width: int) -> NetworkPath:
+        """The path for images of a size; one is kept for each size of the network's input."""
+        preprocessing = self.preprocessing.for_image(height, width)
+        size = preprocessing.padded_size
+        if size not in self._paths:
+            if len(self._paths) >= MOST_PATHS:
+                self._paths.clear()
+            self._paths[size] = PATHS.get(self.engine.device.type, HostPath)(self.engine, preprocessing)
+        return self._paths[size]
 
     def _slots(self, bundle: ImageBundle) -> dict[Modality, BundleSlot]:
         missing = BundleSlot(Presence.MISSING, reason='not subscribed')

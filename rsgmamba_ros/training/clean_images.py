@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from rsgmamba_ros.data.samples import Dataset
-from rsgmamba_ros.network.reliability.alignment_check import with_shifts
+from rsgmamba_ros.network.reliability.checks.alignment_check import with_shifts
+from rsgmamba_ros.network.reliability.checks.edge_alignment import EdgeAlignment
+from rsgmamba_ros.network.reliability.checks.floor_height import floor_share
 from rsgmamba_ros.network.reliability.contract import ReferenceImages
-from rsgmamba_ros.network.reliability.edge_alignment import EdgeAlignment
-from rsgmamba_ros.network.reliability.floor_height import floor_share
 from rsgmamba_ros.network.rsgmamba import RSGMamba
 from rsgmamba_ros.pipeline.preprocessing import network_input
 from rsgmamba_ros.pipeline.resampling import resize

@@ -9,6 +9,8 @@ from rsgmamba_ros.data.samples import AugmentationConfig
 from rsgmamba_ros.network.fusion.registry import FusionKind, FUSIONS
 from rsgmamba_ros.network.presets import PRESETS
 from rsgmamba_ros.training.loss import LossConfig
+from rsgmamba_ros.training.reliability.evidence_set import EvidenceConfig
+from rsgmamba_ros.training.reliability.head_fit import HeadFitConfig
 from rsgmamba_ros.training.samples.failures import FailureConfig
 from rsgmamba_ros.vocabulary.errors import ConfigError
 from rsgmamba_ros.vocabulary.images import AUXILIARY_MODALITIES, Modality
@@ -130,6 +132,9 @@ class TrainingConfig:
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     failures: FailureConfig = field(default_factory=FailureConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    sensors: float = 0.0
+    evidence: EvidenceConfig = field(default_factory=EvidenceConfig)
+    head: HeadFitConfig = field(default_factory=HeadFitConfig)
     seed: int = 0
     learning_rate: float = 1e-3
     weight_decay: float = 0.01

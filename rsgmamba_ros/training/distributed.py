@@ -17,7 +17,7 @@ Result = TypeVar('Result')
 
 
 #: A method of a network with the arguments of `RSGMamba.forward`.
-Method = Callable[[RSGMamba, Tensor, Tensor, Tensor], Result]
+Method = Callable[..., Result]
 
 
 class NetworkCaller(nn.Module):
@@ -27,7 +27,8 @@ class NetworkCaller(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, method: Method[Result], images: Tensor, available: Tensor, image_indices: Tensor) -> Result:
+    def forward(self, method: Method[Result], images: Tensor, available: Tensor, image_indices: Tensor,
+                *more: Tensor | None) -> Result:
         """Call a method.
 
         Args:
@@ -35,11 +36,12 @@ class NetworkCaller(nn.Module):
             images: see `RSGMamba.forward`, (R, M, 3, H, W).
             available: see `RSGMamba.forward`, (B, M).
             image_indices: see `RSGMamba.forward`, (B,).
+            more: further arguments of the method.
 
         Returns:
             What the method returns.
         """
-        return method(self.network, images, available, image_indices)
+        return method(self.network, images, available, image_indices, *more)
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,16 @@ import json
 import os
 from pathlib import Path
 import time
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import torch
 from torch import nn, Tensor
 from tqdm import tqdm
 
 from rsgmamba_ros.data.samples import Dataset
-from rsgmamba_ros.network.checkpoint import Checkpoint, save_checkpoint
-from rsgmamba_ros.network.presets import create_network
+from rsgmamba_ros.network.checkpoint import Calibration, Checkpoint, save_checkpoint
+from rsgmamba_ros.network.presets import create_network, PRESETS
+from rsgmamba_ros.network.reliability.profiled.head import ProfiledHead
 from rsgmamba_ros.network.rsgmamba import RSGMamba
 from rsgmamba_ros.training.calibration import fit_calibration
 from rsgmamba_ros.training.clean_images import fit_clean_images, forget_clean_images
@@ -21,6 +22,8 @@ from rsgmamba_ros.training.config import Phase, TrainingConfig
 from rsgmamba_ros.training.distributed import join_processes
 from rsgmamba_ros.training.fingerprints import fingerprint
 from rsgmamba_ros.training.loss import loss_parts, LossParts, reliability_parts, total_loss
+from rsgmamba_ros.training.reliability.evidence_set import collect_evidence
+from rsgmamba_ros.training.reliability.head_fit import calibrate_head, fit_head
 from rsgmamba_ros.training.samples.batches import Batch, training_batches
 from rsgmamba_ros.training.schedule import learning_rate_factor, parameter_groups
 from rsgmamba_ros.training.training_log import NoLog, TrainingLog
@@ -29,9 +32,16 @@ from rsgmamba_ros.training.weights.averaging import AveragedNetwork
 from rsgmamba_ros.training.weights.initial_weights import freeze, is_gate, is_reliability_head, load_encoder, load_start
 from rsgmamba_ros.training.weights.teachers import load_teachers
 from rsgmamba_ros.vocabulary.errors import CheckpointError, ConfigError
+from rsgmamba_ros.vocabulary.images import Modality
 
 #: What a training leaves in its folder: the result, and the state to resume from.
 CHECKPOINT, STATE = 'checkpoint.safetensors', 'state.pt'
+#: Folder of the evidence that a profiled head is fitted to.
+EVIDENCE = 'evidence'
+#: Least and greatest reliability that stands in for an estimate while a network with a profiled head is trained.
+GIVEN = (0.02, 0.98)
+#: Share of clean images in use, for the calibration: cameras work most of the time.
+CLEAN_SHARE = 0.9
 
 
 class Trainer:
@@ -55,6 +65,7 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.has_gates = any(phase.learns == 'gates' for phase in config.phases)
         self.network = self._initial_network()
+        self.has_profiled_head = isinstance(self.network.reliability_head, ProfiledHead)
         self.trainable = {name: parameter for name, parameter in self.network.named_parameters()
                           if parameter.requires_grad}
         self.average = AveragedNetwork(self.network, decay=config.ema_decay)
@@ -101,9 +112,9 @@ class Trainer:
         """The network before the first step, on the device."""
         config, labels = self.config, self.dataset.labels
         network = create_network(config.preset, classes=len(labels), auxiliary=config.auxiliary,
-                                 fusion=config.fusion_name, **config.network)
+                                 fusion=config.fusion_name, **_with_log_range(config))
         load_encoder(network, config.encoder)
-        load_start(network, labels, config.start)
+        load_start(network, labels, config.start, config.preprocessing)
         if any(phase.learns == 'reliability' for phase in config.phases):
             forget_clean_images(network)
         freeze(network, config.frozen)
@@ -153,7 +164,9 @@ class Trainer:
         if self.config.phase_at(self.step).learns == 'reliability':
             logits = wrapped(RSGMamba.estimate_reliability, batch.images, batch.available, batch.rows)
             return reliability_parts(logits, batch.targets, batch.available)
-        output = wrapped(RSGMamba.forward, batch.images, batch.available, batch.rows)
+        # A profiled head is fitted at the end: until then the fusion is taught with what was done to the images.
+        given = batch.targets.reliability.clamp(*GIVEN).logit() if self.has_profiled_head else None
+        output = wrapped(RSGMamba.forward, batch.images, batch.available, batch.rows, given)
         return loss_parts(output, batch.targets, batch.available, lessons=self.teachers.lessons(batch),
                           class_weights=self.class_weights, ignore_index=self.dataset.labels.ignore_index)
 
@@ -176,7 +189,10 @@ class Trainer:
         """Fit what clean images look like and the calibration, then write the checkpoint of the averaged weights."""
         config, network = self.config, self.average.network
         taught = {phase.learns for phase in config.phases}
-        if {'segmentation', 'reliability'} <= taught:
+        calibration: Calibration = {}
+        if isinstance(network.reliability_head, ProfiledHead):
+            calibration = self._fit_profiled_head(network, network.reliability_head)
+        elif {'segmentation', 'reliability'} <= taught:
             # The features that it was fitted to have moved since.
             forget_clean_images(network)
             fit_clean_images(network, network, self.dataset, config.preprocessing)
@@ -184,10 +200,20 @@ class Trainer:
         info = {'config': json.loads(fingerprint(config)), 'seed': config.seed, 'steps': self.step,
                 'trained_s': round(self.trained_s), 'validation': scores}
         checkpoint = Checkpoint(network=network, labels=self.dataset.labels, preprocessing=config.preprocessing,
-                                calibration=self._calibration(), info=info)
+                                calibration=calibration or self._calibration(), info=info)
         save_checkpoint(self.folder / CHECKPOINT, checkpoint, dtype=torch.float16)
         self.log.draw_curves()
         self.log.close()
+
+    def _fit_profiled_head(self, network: RSGMamba, head: ProfiledHead) -> Calibration:
+        """Fit the head to the evidence of many sensors; some simulated ones are kept for the calibration."""
+        config = self.config
+        network.eval()
+        sensors = collect_evidence(network, self.dataset, config.preprocessing, config.evidence,
+                                   self.folder / EVIDENCE, seed=config.seed)
+        kept = [sensor for index, sensor in enumerate(sensors[:config.evidence.simulated]) if index % 8 == 7]
+        fit_head(head, [sensor for sensor in sensors if sensor not in kept], config.head)
+        return calibrate_head(head, kept, clean_share=CLEAN_SHARE)
 
     def _calibration(self) -> dict[str, dict[str, list[float]]]:
         """The map from logits to published reliability, by modality."""
@@ -220,3 +246,10 @@ class Trainer:
         self.average.network.load_state_dict(state['average'])
         self.optimizer.load_state_dict(state['optimizer'])
         self.step, self.trained_s = state['step'], state['trained_s']
+
+
+def _with_log_range(config: TrainingConfig) -> dict[str, Any]:
+    """The fields of the network that the training replaces: a depth network knows the scaling of its input."""
+    if config.auxiliary is Modality.DEPTH and PRESETS[config.preset].log_range:
+        return {'log_range': config.preprocessing.depth.log_range, **config.network}
+    return config.network

@@ -1,13 +1,17 @@
 """Settings of the preprocessing: what a network expects of its input. A checkpoint carries them."""
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
+from math import log
 
 from rsgmamba_ros.vocabulary.errors import ConfigError
 
 #: Both sides of the network's input are multiples of this: the encoder's last stride.
 STRIDE = 32
+
+#: Aspect ratios that differ by less count as equal.
+SAME_ASPECT = 0.06
 
 #: Normalised auxiliary values lie in [-2, 2]: the width of it.
 NORMALISED_RANGE = 4.0
@@ -42,6 +46,11 @@ class DepthScaling:
     def __post_init__(self) -> None:
         if not 0 < self.min_m < self.max_m:
             raise ConfigError(f'depth limits must satisfy 0 < min_m < max_m, got {self.min_m} and {self.max_m}')
+
+    @property
+    def log_range(self) -> float:
+        """Change of the logarithm of the distance for a change of 1 of the normalised depth, by the law `log`."""
+        return log(self.max_m / self.min_m) / NORMALISED_RANGE
 
 
 @dataclass(frozen=True)
@@ -78,12 +87,14 @@ class PreprocessingConfig:
     Attributes:
         height: images are resized to it, then padded below to a multiple of 32, pixels.
         width: likewise, padded on the right.
+        keep_aspect: whether images of another aspect ratio keep theirs, see `for_image`.
         rgb_mean: ImageNet's, of RGB in 0..1.
         rgb_std: likewise.
     """
 
     height: int = 240
     width: int = 320
+    keep_aspect: bool = False
     rgb_mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     rgb_std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     depth: DepthScaling = field(default_factory=DepthScaling)
@@ -92,6 +103,20 @@ class PreprocessingConfig:
     def __post_init__(self) -> None:
         if min(self.height, self.width) < STRIDE:
             raise ConfigError(f'network input is {self.height}x{self.width}; both sides must be at least {STRIDE}')
+
+    def for_image(self, height: int, width: int) -> PreprocessingConfig:
+        """The same for an image of this size, pixels.
+
+        With `keep_aspect` the image is scaled to fit into `height` x `width`, and its sides are rounded to multiples of
+        32 instead of being padded, so nothing but image reaches the network. Aspect ratios within 6 % of the
+        network's own count as equal.
+        """
+        own, other = self.width / self.height, width / height
+        if not self.keep_aspect or max(own, other) < (1 + SAME_ASPECT) * min(own, other):
+            return self
+        scale = min(self.height / height, self.width / width)
+        fitted_height, fitted_width = (max(STRIDE, round(side * scale / STRIDE) * STRIDE) for side in (height, width))
+        return replace(self, height=fitted_height, width=fitted_width)
 
     @property
     def padded_size(self) -> tuple[int, int]:

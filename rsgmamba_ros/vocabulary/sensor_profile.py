@@ -3,7 +3,7 @@
 It is measured on a small set of clean reference images and tells a reliability head what is normal for this sensor. The
 file is YAML: facts that people can read, and the statistics as numbers of half precision in base64.
 
-F figures: the entries of the evidence, in the order of `network.reliability.evidence`.
+F figures: the entries of the evidence, in the order of `network.reliability.profiled.evidence`.
 """
 from __future__ import annotations
 

@@ -9,12 +9,14 @@ B batch, H, W map, C channels; maps are channels last.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import nn, Tensor
 from torch.nn import functional as F
 
 from rsgmamba_ros.network.encoders.contract import Encoder
+from rsgmamba_ros.network.encoders.depth_channels import CHANNELS, depth_channels
 from rsgmamba_ros.network.encoders.vss_block import LayerNorm
 from rsgmamba_ros.vocabulary.errors import BackendUnavailableError, CheckpointError
 from rsgmamba_ros.vocabulary.images import Modality
@@ -139,17 +141,20 @@ class EfficientNetLiteEncoder(Encoder):
 
     Args:
         private: whether auxiliary images have factors and biases of their own.
+        log_range: above 0, auxiliary images enter as `depth_channels`, see there, through a stem of their own.
     """
 
     gain: Tensor
     offset: Tensor
 
-    def __init__(self, *, private: bool = False):
+    def __init__(self, *, private: bool = False, log_range: float = 0.0):
         super().__init__()
+        self.log_range = log_range
         self.has_private_norms = private
         self.register_buffer('gain', 255 / 128 * torch.tensor(DEVIATION))
         self.register_buffer('offset', (255 * torch.tensor(MEAN) - 127) / 128)
         self.stem = Convolution(3, STEM, 3, stride=2, private=private)
+        self.auxiliary_stem = Convolution(len(CHANNELS), STEM, 3, stride=2) if log_range else None
         self.blocks = nn.ModuleList(InvertedResidual(shape, private=private) for shape in block_shapes())
         for stage, dim in enumerate(DIMS):
             setattr(self, f'outnorm{stage}', LayerNorm(dim))
@@ -157,14 +162,41 @@ class EfficientNetLiteEncoder(Encoder):
     def forward(self, images: Tensor, modality: Modality = Modality.RGB) -> list[Tensor]:
         """See `Encoder`."""
         auxiliary = modality is not Modality.RGB
-        images = images.permute(0, 2, 3, 1) * self.gain + self.offset
-        features = self.stem(images.to(self.stem.weight.dtype).contiguous(), auxiliary)
+        features = self._stem(images, auxiliary)
         outputs: list[Tensor] = []
         for index, block in enumerate(self.blocks):
             features = block(features, auxiliary)
             if index in TAPS:
                 outputs.append(getattr(self, f'outnorm{len(outputs)}')(features))
         return outputs
+
+    def _stem(self, images: Tensor, auxiliary: bool) -> Tensor:
+        """(B, 3, H, W) -> (B, H / 2, W / 2, STEM)."""
+        if auxiliary and self.auxiliary_stem is not None:
+            channels = depth_channels(images[:, :1], self.log_range).permute(0, 2, 3, 1)
+            return cast(Tensor, self.auxiliary_stem(channels.to(self.auxiliary_stem.weight.dtype).contiguous()))
+        images = images.permute(0, 2, 3, 1) * self.gain + self.offset
+        return cast(Tensor, self.stem(images.to(self.stem.weight.dtype).contiguous(), auxiliary))
+
+    @torch.no_grad()
+    def start_auxiliary_stem(self, *, gain: float = 1.0, offset: float = 0.0) -> None:
+        """Start the stem of the auxiliary image where the common one is, with the distance repeated to three channels.
+
+        Args:
+            gain: the common stem has learned from `gain * distance + offset`.
+            offset: see `gain`.
+        """
+        if self.auxiliary_stem is None:
+            return
+        own, stem = self.auxiliary_stem, self.stem
+        scale = stem.scale if stem.auxiliary_scale is None else stem.auxiliary_scale
+        bias = stem.bias if stem.auxiliary_bias is None else stem.auxiliary_bias
+        assert own.scale is not None and scale is not None and bias is not None
+        own.weight.zero_()
+        own.weight[:, CHANNELS.index('distance')] = (stem.weight * self.gain[None, :, None, None]).sum(1) * gain
+        constant = (stem.weight * (self.gain * offset + self.offset)[None, :, None, None]).sum((1, 2, 3))
+        own.scale.copy_(scale)
+        own.bias.copy_(bias + scale * constant)
 
 
 def load_imagenet(encoder: EfficientNetLiteEncoder) -> None:
@@ -189,6 +221,7 @@ def load_imagenet(encoder: EfficientNetLiteEncoder) -> None:
                 _load(block.expand, state, f'{prefix}_expand_conv', f'{prefix}_bn0')
             _load(block.depthwise, state, f'{prefix}_depthwise_conv', f'{prefix}_bn1')
             _load(block.project, state, f'{prefix}_project_conv', f'{prefix}_bn2')
+        encoder.start_auxiliary_stem()
     except (KeyError, RuntimeError) as error:
         raise CheckpointError(f'the weights of EfficientNet-Lite0 are not those that were expected: {error}') from error
 

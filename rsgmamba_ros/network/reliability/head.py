@@ -12,7 +12,6 @@ B batch, C channels, H, W map. Runs in float32 whatever the network's precision 
 """
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from math import expm1, log
 from typing import cast
@@ -22,12 +21,13 @@ from torch import nn, Tensor
 from torch.nn import functional as F
 
 from rsgmamba_ros.network.per_modality import PerModality
-from rsgmamba_ros.network.reliability.alignment_check import AlignmentCheck
+from rsgmamba_ros.network.reliability.checks.alignment_check import AlignmentCheck
+from rsgmamba_ros.network.reliability.checks.edge_alignment import EdgeAlignment
+from rsgmamba_ros.network.reliability.checks.scale_check import ScaleCheck
+from rsgmamba_ros.network.reliability.checks.typicality import Typicality
 from rsgmamba_ros.network.reliability.contract import Check, Observation, ReliabilityEstimate, ReliabilityEstimator
-from rsgmamba_ros.network.reliability.edge_alignment import EdgeAlignment
-from rsgmamba_ros.network.reliability.scale_check import ScaleCheck
+from rsgmamba_ros.network.reliability.precision import in_float32
 from rsgmamba_ros.network.reliability.statistics import FeatureStatistics, ImageStatistics, ShiftedCorrelation
-from rsgmamba_ros.network.reliability.typicality import Typicality
 from rsgmamba_ros.vocabulary.images import Modality
 
 HIDDEN = 64
@@ -174,7 +174,7 @@ class ReliabilityHead(ReliabilityEstimator):
 
     def forward(self, images: dict[Modality, Tensor], features: dict[Modality, list[Tensor]]) -> ReliabilityEstimate:
         """See `ReliabilityEstimator`."""
-        with _float32(next(iter(images.values())).device.type):
+        with in_float32(next(iter(images.values())).device.type):
             observation = self._observe(images, features)
             compared = self._compare(observation)
             logits = {modality: self._logit(modality, observation, compared) for modality in images}
@@ -233,11 +233,6 @@ class ReliabilityHead(ReliabilityEstimator):
                 odds = TYPICAL_ODDS + TYPICAL_WEIGHT * typicality.odds(observation)
                 published[modality] = _logit_of(F.logsigmoid(published[modality]) + F.logsigmoid(odds))
         return published
-
-
-def _float32(device_type: str) -> AbstractContextManager[object]:
-    available = torch.amp.is_autocast_available(device_type)
-    return torch.autocast(device_type, enabled=False) if available else nullcontext()
 
 
 def _logit_of(log_probability: Tensor) -> Tensor:

@@ -42,6 +42,11 @@ class NetworkPath(ABC):
         self._engine = engine
         self._preprocessing = preprocessing
 
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Height and width to which images are resized, before padding, pixels."""
+        return self._preprocessing.height, self._preprocessing.width
+
     @abstractmethod
     def warm_up(self) -> None:
         """Make each availability case ready, so that the first bundle is not the slow one."""

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from rsgmamba_ros.data.samples import Dataset, draw_window, vary, Window
+from rsgmamba_ros.data.samples import Dataset, draw_window, Sample, vary, Window
+from rsgmamba_ros.data.sensors import draw_sensor_pair
 from rsgmamba_ros.pipeline.preprocessing import network_input
 from rsgmamba_ros.training.config import TrainingConfig
 from rsgmamba_ros.training.loss import Targets
@@ -56,6 +57,8 @@ class TrainingSamples(torch.utils.data.Dataset[dict[str, np.ndarray]]):
         if phase.scales:
             augmentation = replace(augmentation, min_scale=phase.scales[0], max_scale=phase.scales[1])
         sample = vary(self.dataset[int(rng.integers(len(self.dataset)))], augmentation, rng=rng)
+        if rng.random() < self.config.sensors:
+            sample = seen_by_other_sensor(sample, self.config.auxiliary, rng=rng)
         # The whole image fails, then it is cut: severities are stated for whole images.
         failed = restrict(inflict(sample, self.config.auxiliary, failures, rng=rng), self.config.used)
         window = draw_window(sample.label_map.shape, phase.height, phase.width, rng=rng)
@@ -64,6 +67,18 @@ class TrainingSamples(torch.utils.data.Dataset[dict[str, np.ndarray]]):
         if failures.alone and len(self.config.used) > 1:
             arrays['available'] = _with_alone(arrays['available'][0], arrays['reliability'], failures.alone, rng)
         return {'label_map': label_map.astype(np.int64), **arrays}
+
+
+def seen_by_other_sensor(sample: Sample, auxiliary: Modality, *, rng: np.random.Generator) -> Sample:
+    """The sample as another healthy camera would have seen it; its earlier image by the same camera."""
+    pair = draw_sensor_pair(auxiliary, rng)
+
+    def seen(item: Sample) -> Sample:
+        rgb, other = pair.apply(item.rgb, item.auxiliary, rng=rng)
+        return replace(item, rgb=rgb, auxiliary=other)
+
+    earlier = seen(sample.earlier) if sample.earlier is not None else None
+    return replace(seen(sample), earlier=earlier)
 
 
 def _with_alone(available: np.ndarray, reliability: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:

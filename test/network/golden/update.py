@@ -19,7 +19,7 @@ from rsgmamba_ros.vocabulary.images import BundleSlot, ImageBundle, Modality, Pr
 
 FOLDER = Path(__file__).parent
 #: Shipped network -> the modality beside RGB.
-NETWORKS = {'lite_nyuv2_13': Modality.DEPTH, 'lite_msrs_9': Modality.THERMAL,
+NETWORKS = {'lite_nyuv2_13': Modality.DEPTH, 'lite_msrs_3': Modality.THERMAL,
             'nano_synthetic_depth': Modality.DEPTH, 'nano_synthetic_thermal': Modality.THERMAL}
 HEIGHT, WIDTH, ROOMS, FIRST_SEED = 120, 160, 2, 7
 

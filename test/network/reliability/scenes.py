@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import torch
 
+from rsgmamba_ros.network.reliability.checks.edge_alignment import EdgeAlignment
+from rsgmamba_ros.network.reliability.checks.floor_height import floor_share
 from rsgmamba_ros.network.reliability.contract import Observation, ReferenceImages
-from rsgmamba_ros.network.reliability.edge_alignment import EdgeAlignment
-from rsgmamba_ros.network.reliability.floor_height import floor_share
 from rsgmamba_ros.vocabulary.images import Modality
 
 RGB, DEPTH = AXIS = (Modality.RGB, Modality.DEPTH)

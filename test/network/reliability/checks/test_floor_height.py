@@ -3,7 +3,7 @@ from math import log
 import pytest
 import torch
 
-from rsgmamba_ros.network.reliability.floor_height import floor_share, FloorHeight
+from rsgmamba_ros.network.reliability.checks.floor_height import floor_share, FloorHeight
 from test.network.reliability.scenes import rooms, UNIT
 
 

@@ -2,7 +2,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression, Ridge
 import torch
 
-from rsgmamba_ros.network.reliability.regression import (
+from rsgmamba_ros.network.reliability.checks.regression import (
     FOLDS,
     held_out_folds,
     logistic_regression,

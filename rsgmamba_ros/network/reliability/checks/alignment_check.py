@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rsgmamba_ros.network.reliability.checks.edge_alignment import EdgeAlignment
+from rsgmamba_ros.network.reliability.checks.regression import logistic_regression
 from rsgmamba_ros.network.reliability.contract import Check, Observation, ReferenceImages
-from rsgmamba_ros.network.reliability.edge_alignment import EdgeAlignment
-from rsgmamba_ros.network.reliability.regression import logistic_regression
 from rsgmamba_ros.vocabulary.images import Modality
 
 LENGTHS = (0.010, 0.0125, 0.02, 0.025)  # of the shifts that it is fitted to, in widths of the image: 3 to 8 px of 320

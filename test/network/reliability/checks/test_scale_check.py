@@ -3,8 +3,8 @@ from math import log
 import pytest
 import torch
 
+from rsgmamba_ros.network.reliability.checks.scale_check import GREATEST_ODDS, ScaleCheck, STEP
 from rsgmamba_ros.network.reliability.contract import ReferenceImages
-from rsgmamba_ros.network.reliability.scale_check import GREATEST_ODDS, ScaleCheck, STEP
 from test.network.reliability.scenes import DEPTH, observation, reference, rooms, UNIT
 
 

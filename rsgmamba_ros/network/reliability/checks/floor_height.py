@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from rsgmamba_ros.network.reliability.checks.regression import held_out_folds, logistic_regression
+from rsgmamba_ros.network.reliability.checks.typicality import LEAST_VALID
 from rsgmamba_ros.network.reliability.contract import Fitted
-from rsgmamba_ros.network.reliability.regression import held_out_folds, logistic_regression
-from rsgmamba_ros.network.reliability.typicality import LEAST_VALID
 
 STRIDE = 16
 LEAST_SHARE = 0.3        # a cell that is floor with less probability than this does not count

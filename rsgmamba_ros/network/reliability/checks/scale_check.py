@@ -14,9 +14,9 @@ from math import lgamma, log, pi
 import torch
 from torch import Tensor
 
+from rsgmamba_ros.network.reliability.checks.expected_level import ExpectedLevel
+from rsgmamba_ros.network.reliability.checks.floor_height import FloorHeight
 from rsgmamba_ros.network.reliability.contract import Check, Observation, ReferenceImages
-from rsgmamba_ros.network.reliability.expected_level import ExpectedLevel
-from rsgmamba_ros.network.reliability.floor_height import FloorHeight
 from rsgmamba_ros.vocabulary.images import Modality
 
 STEP = log(1.2)         # of the logarithm of the distance: an error of a fifth

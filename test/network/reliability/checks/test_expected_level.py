@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from rsgmamba_ros.network.reliability.expected_level import ExpectedLevel, mean_level
-from rsgmamba_ros.network.reliability.typicality import LEAST_VALID
+from rsgmamba_ros.network.reliability.checks.expected_level import ExpectedLevel, mean_level
+from rsgmamba_ros.network.reliability.checks.typicality import LEAST_VALID
 
 
 def rooms(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from rsgmamba_ros.network.reliability.checks.regression import held_out_folds, ridge_regression
+from rsgmamba_ros.network.reliability.checks.typicality import LEAST_VALID
 from rsgmamba_ros.network.reliability.contract import Fitted
-from rsgmamba_ros.network.reliability.regression import held_out_folds, ridge_regression
-from rsgmamba_ros.network.reliability.typicality import LEAST_VALID
 
 RIDGES = (30.0, 100.0, 300.0, 1000.0, 3000.0)  # that the cross validation chooses from
 SMALLEST_DEVIATION = 1e-2                      # half precision keeps the prediction to a thousandth

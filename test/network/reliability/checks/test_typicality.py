@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from rsgmamba_ros.data.corruptions import corrupt
-from rsgmamba_ros.network.reliability.typicality import difference_shares, LEAST_VALID, Typicality
+from rsgmamba_ros.network.reliability.checks.typicality import difference_shares, LEAST_VALID, Typicality
 from test.network.reliability.scenes import DEPTH, observation, reference
 
 

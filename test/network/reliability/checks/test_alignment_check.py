@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from rsgmamba_ros.network.reliability.alignment_check import AlignmentCheck, SHIFTS, with_shifts
-from rsgmamba_ros.network.reliability.edge_alignment import EdgeAlignment
+from rsgmamba_ros.network.reliability.checks.alignment_check import AlignmentCheck, SHIFTS, with_shifts
+from rsgmamba_ros.network.reliability.checks.edge_alignment import EdgeAlignment
 from test.network.reliability.scenes import boxes, DEPTH, observation, reference, RGB
 
 

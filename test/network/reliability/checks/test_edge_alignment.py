@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from rsgmamba_ros.network.reliability.edge_alignment import EdgeAlignment, RADIUS, SIDE
+from rsgmamba_ros.network.reliability.checks.edge_alignment import EdgeAlignment, RADIUS, SIDE
 from test.network.reliability.scenes import boxes
 
 

@@ -1,0 +1,1 @@
+"""Checks that the learned head multiplies in: typicality, alignment, scale."""

@@ -1,0 +1,1 @@
+"""How a reliability head is fitted: evidence of many sensors, then the head alone."""

@@ -1,0 +1,234 @@
+"""Evidence of many sensors, simulated and real, clean and corrupted: what a reliability head is fitted to.
+
+Each sensor is one file of a folder, so a stopped run goes on with the next sensor. What a file holds depends on the
+network's encoder: the folder belongs to one network.
+
+N images of one sensor, F figures, H, W image.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from rsgmamba_ros.data.corruptions import corrupt
+from rsgmamba_ros.data.folder_dataset import FolderDataset
+from rsgmamba_ros.data.layouts import load_layout
+from rsgmamba_ros.data.samples import Dataset
+from rsgmamba_ros.data.sensors import draw_sensor_pair
+from rsgmamba_ros.evaluation.protocols import TARGET_OF_SEVERITY
+from rsgmamba_ros.network.reliability.profiled.head import ProfiledHead, QUESTIONS
+from rsgmamba_ros.network.rsgmamba import RSGMamba
+from rsgmamba_ros.pipeline.preprocessing import network_input
+from rsgmamba_ros.training.reliability.head_fit import SensorEvidence
+from rsgmamba_ros.training.samples.failures import training_families
+from rsgmamba_ros.vocabulary.images import Modality
+from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig
+
+#: Families that displace the images against each other: neither image alone is at fault, so both lose reliability.
+DISPLACING = ('misalignment', 'lateral_shift')
+#: Families that change all distances by a factor.
+RESCALING = ('scale_error',)
+#: Share of pixels without a measurement above which an image shows nothing.
+MOST_HOLES = 0.97
+#: Probabilities that a simulated sensor is the recording one, that its images are mirrored, and enlarged.
+RECORDED, FLIPPED, ENLARGED = 0.125, 0.5, 0.5
+LARGEST_ZOOM = 1.4
+#: Probability that the reference images of a simulated sensor are neighbours in the data set: of one place.
+NEIGHBOURS = 0.7
+
+
+@dataclass(frozen=True)
+class RealSensors:
+    """Folders of unlabelled images of real sensors, one a sensor.
+
+    Attributes:
+        path: holds the folders.
+        layout: of each folder, see `data.layouts`.
+        names: of the folders.
+        left_out: files of image names that take no part, one name `FOLDER__IMAGE` a line; such as labelled ones.
+        weight: how much a real sensor counts in the prior beside a simulated one.
+        repeats: how often it is seen in an epoch beside a simulated one.
+    """
+
+    path: Path
+    layout: str = 'sensor_frames'
+    names: tuple[str, ...] = ()
+    left_out: tuple[Path, ...] = ()
+    weight: float = 3.0
+    repeats: int = 2
+
+
+@dataclass(frozen=True)
+class EvidenceConfig:
+    """Which sensors there are, and how many images of each.
+
+    Attributes:
+        simulated: number of simulated sensors, on the images of the training.
+        references: clean images that a profile may be made of.
+        queries: further clean images; each is seen once with RGB and once with the auxiliary image corrupted, too.
+        real: real sensors.
+    """
+
+    simulated: int = 160
+    references: int = 20
+    queries: int = 14
+    real: tuple[RealSensors, ...] = field(default_factory=tuple)
+
+
+def collect_evidence(network: RSGMamba, dataset: Dataset, preprocessing: PreprocessingConfig, config: EvidenceConfig,
+                     folder: Path, *, seed: int) -> list[SensorEvidence]:
+    """Compute, or read where it was computed before, the evidence of every sensor.
+
+    Args:
+        network: with a `ProfiledHead`; its encoder gives the features.
+        dataset: of the training; simulated sensors look at its images.
+        folder: for the files.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    observer = _Observer(network, preprocessing)
+    sensors = []
+    for index in tqdm(range(config.simulated), desc='simulated sensors', unit='sensor'):
+        path = folder / f'simulated_{index:04d}.npz'
+        if not path.exists():
+            _write(path, _simulated(observer, dataset, config, np.random.default_rng([seed, index])))
+        sensors.append(_read(path, weight=1.0))
+    for group in config.real:
+        for index, name in enumerate(tqdm(group.names, desc='real sensors', unit='sensor')):
+            path = folder / f'real_{name}.npz'
+            if not path.exists():
+                _write(path, _real(observer, group, name, np.random.default_rng([seed, 1_000_000 + index])))
+            sensors += group.repeats * [_read(path, weight=group.weight)]
+    return sensors
+
+
+@dataclass(eq=False)
+class _Items:
+    """Figures of images, and what was done to them; see `SensorEvidence`."""
+
+    figures: list[np.ndarray] = field(default_factory=list)
+    target: list[float] = field(default_factory=list)
+    question: list[int] = field(default_factory=list)
+    reference: list[bool] = field(default_factory=list)
+
+    def add(self, figures: np.ndarray, *, target: float = 1.0, question: int = -1, reference: bool = False) -> None:
+        self.figures.append(figures)
+        self.target.append(target)
+        self.question.append(question)
+        self.reference.append(reference)
+
+
+class _Observer:
+    """Image pairs in sensor units -> figures."""
+
+    def __init__(self, network: RSGMamba, preprocessing: PreprocessingConfig):
+        assert isinstance(network.reliability_head, ProfiledHead)
+        self.network, self.head, self.preprocessing = network, network.reliability_head, preprocessing
+        self.axis = network.axis
+        self.device = next(network.parameters()).device
+
+    @torch.inference_mode()
+    def __call__(self, rgb: np.ndarray, auxiliary: np.ndarray) -> np.ndarray:
+        """(H, W, 3) uint8 and (H, W) float32 -> (F,) float32."""
+        preprocessing = self.preprocessing.for_image(*rgb.shape[:2])
+        images = {modality: torch.from_numpy(network_input(values, modality, preprocessing))[None].to(self.device)
+                  for modality, values in zip(self.axis, (rgb, auxiliary))}
+        features = {modality: self.network.encoder(image, modality) for modality, image in images.items()}
+        return self.head.figures(images, features)[0].float().cpu().numpy()
+
+
+def _simulated(observer: _Observer, dataset: Dataset, config: EvidenceConfig, rng: np.random.Generator) -> _Items:
+    """One simulated sensor: references, and queries clean and corrupted."""
+    pair = None if rng.random() < RECORDED else draw_sensor_pair(dataset.auxiliary, rng)
+    flip = rng.random() < FLIPPED
+    zoom = float(np.exp(rng.uniform(0, np.log(LARGEST_ZOOM)))) if rng.random() < ENLARGED else 1.0
+    count = min(config.references, len(dataset) // 2)
+    start = int(rng.integers(len(dataset) - count + 1))
+    references = np.arange(start, start + count) if rng.random() < NEIGHBOURS \
+        else rng.choice(len(dataset), count, replace=False)
+    others = np.setdiff1d(np.arange(len(dataset)), references)
+    queries = rng.choice(others, min(config.queries, len(others)), replace=False)
+    items = _Items()
+    for index, is_reference in [*((i, True) for i in references), *((i, False) for i in queries)]:
+        sample = dataset[int(index)]
+        rgb, auxiliary = (_viewed(image, flip, zoom) for image in (sample.rgb, sample.auxiliary))
+        if pair is not None:
+            rgb, auxiliary = pair.apply(rgb, auxiliary, rng=rng)
+        _observe(items, observer, rgb, auxiliary, rng, reference=is_reference, corrupted=not is_reference, each=False)
+    return items
+
+
+def _real(observer: _Observer, group: RealSensors, name: str, rng: np.random.Generator) -> _Items:
+    """One real sensor: every image clean, and once with each family of the training."""
+    dataset = FolderDataset(group.path / name, load_layout(group.layout))
+    left_out = {line.strip() for path in group.left_out for line in path.read_text(encoding='utf-8').splitlines()}
+    items = _Items()
+    for index in range(len(dataset)):
+        sample = dataset[index]
+        if f'{name}__{sample.name}' not in left_out:
+            _observe(items, observer, sample.rgb, sample.auxiliary, rng, reference=True, corrupted=True, each=True)
+    return items
+
+
+def _observe(items: _Items, observer: _Observer, rgb: np.ndarray, auxiliary: np.ndarray, rng: np.random.Generator, *,
+             reference: bool, corrupted: bool, each: bool) -> None:
+    """Add one clean pair and, if wanted, corrupted ones: one a modality, or one a family."""
+    if np.isnan(auxiliary).mean() > MOST_HOLES:
+        return
+    items.add(observer(rgb, auxiliary), reference=reference)
+    if corrupted:
+        for modality in observer.axis:
+            families = training_families(modality, has_earlier=False)
+            for family in families if each else [families[int(rng.integers(len(families)))]]:
+                severity = int(rng.integers(1, 6))
+                pair = _corrupted(rgb, auxiliary, modality, family, severity, rng)
+                if pair is not None:
+                    items.add(observer(*pair), target=TARGET_OF_SEVERITY[severity],
+                              question=QUESTIONS.index(question_of(family, modality)))
+
+
+def question_of(family: str, modality: Modality) -> str:
+    """The one of `QUESTIONS` that a corruption of an image of this modality concerns."""
+    if family in DISPLACING:
+        return 'alignment'
+    if family in RESCALING:
+        return 'scale'
+    return 'rgb' if modality is Modality.RGB else 'auxiliary'
+
+
+def _corrupted(rgb: np.ndarray, auxiliary: np.ndarray, modality: Modality, family: str, severity: int,
+               rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray] | None:
+    """A pair with one image corrupted; None where the family changes nothing or leaves nothing."""
+    is_rgb = modality is Modality.RGB
+    given = rgb if is_rgb else auxiliary
+    image, _ = corrupt(given, family, severity, rng=rng)
+    if np.array_equal(image, given, equal_nan=not is_rgb) or (not is_rgb and np.isnan(image).mean() > MOST_HOLES):
+        return None
+    return (image, auxiliary) if is_rgb else (rgb, image)
+
+
+def _viewed(image: np.ndarray, flip: bool, zoom: float) -> np.ndarray:
+    """Mirrored, and its middle enlarged by repeating pixels' neighbours, (H, W, ...) -> the same shape."""
+    height, width = image.shape[:2]
+    if zoom > 1:
+        rows = ((np.arange(height) - (height - 1) / 2) / zoom + (height - 1) / 2).round().astype(int)
+        columns = ((np.arange(width) - (width - 1) / 2) / zoom + (width - 1) / 2).round().astype(int)
+        image = image[rows][:, columns]
+    return np.ascontiguousarray(image[:, ::-1] if flip else image)
+
+
+def _write(path: Path, items: _Items) -> None:
+    unfinished = path.with_suffix('.unfinished')
+    with unfinished.open('wb') as stream:
+        np.savez(stream, figures=np.stack(items.figures), target=np.array(items.target, np.float32),
+                 question=np.array(items.question), reference=np.array(items.reference))
+    unfinished.replace(path)
+
+
+def _read(path: Path, *, weight: float) -> SensorEvidence:
+    with np.load(path) as stored:
+        return SensorEvidence(path.stem, stored['figures'], stored['target'], stored['question'],
+                              stored['reference'], weight)

@@ -18,6 +18,8 @@ from rsgmamba_ros.data.bags.records import BagMessage, Damage, one_line, Topic
 _ROW = np.dtype([('time_ns', '<i8'), ('row', '<i8'), ('topic', '<i8')])
 #: Rows in sequence that cannot be read before the rest of a damaged table is given up.
 _LARGEST_HOLE = 2000
+#: Steps of SQLite's machine between two looks at how many are left.
+_STEPS = 10_000
 
 
 class SqliteFile:
@@ -36,6 +38,9 @@ class SqliteFile:
         self._path = path
         self._damage = damage
         self._connection = open_readonly(path)
+        # A damaged tree can lead in circles: no query takes more steps than a file of this size could need.
+        self._steps = self._most_steps = 2_000_000 + 2 * path.stat().st_size
+        self._connection.set_progress_handler(self._has_no_steps_left, _STEPS)
         self._kinds: dict[int, tuple[str, str]] = {
             row: (str(name), str(message_type))
             for row, name, message_type in self._connection.execute('SELECT id, name, type FROM topics')}
@@ -82,6 +87,7 @@ class SqliteFile:
 
     def _rows(self, topics: set[str]) -> np.ndarray:
         """Time, row and topic of the messages of some topics, in receive order."""
+        self._steps = self._most_steps
         wanted = [row for row, kind in self._kinds.items() if kind[0] in topics]
         if self._salvaged is None:
             marks = ', '.join('?' * len(wanted))
@@ -93,6 +99,10 @@ class SqliteFile:
         if self._salvaged is not None:
             rows = self._salvaged[np.isin(self._salvaged['topic'], wanted)]
         return rows[np.lexsort((rows['row'], rows['time_ns']))]
+
+    def _has_no_steps_left(self) -> bool:
+        self._steps -= _STEPS
+        return self._steps < 0
 
     def _count(self) -> Counter[int]:
         """Messages by topic, and the times of the first and the last."""
@@ -112,20 +122,26 @@ class SqliteFile:
         """The rows that can be read of a damaged table, from the front, and beyond its holes."""
         found: list[tuple[int, int, int]] = []
         last = holes = hole = 0
+        self._steps = self._most_steps
         while hole < _LARGEST_HOLE:
             try:
                 for row, topic, time_ns in self._connection.execute(
                         'SELECT id, topic_id, timestamp FROM messages WHERE id > ? ORDER BY id', (last,)):
+                    if row <= last:
+                        raise apsw.CorruptError('rows are not in order')
                     if topic in self._kinds and isinstance(time_ns, int):
                         found.append((time_ns, row, topic))
                     holes += row - last - 1 if hole else 0
                     last, hole = row, 0
+                break
+            except apsw.InterruptError:
                 break
             except apsw.Error:
                 last += 1
                 hole += 1
                 holes += 1
         lost = holes - hole
+        self._steps = self._most_steps
         self._damage.lose(f'{self._path.name} is damaged or cut off ({reason}): {len(found)} messages of it can be '
                           f'read, {lost} before the last of them are lost, and perhaps others after it', lost)
         return np.array(found, _ROW)

@@ -168,6 +168,9 @@ class TrainingConfig:
         if not self.fusion_kind.gated and any(phase.learns != 'all' for phase in self.phases):
             raise ConfigError(f'{self.fusion_name} estimates no reliability; '
                               'leave out the phases that teach reliability or gates')
+        if PRESETS[self.preset].profiled and any(phase.learns == 'reliability' for phase in self.phases):
+            raise ConfigError(f"the reliability head of the preset {self.preset!r} is fitted at the end of a training, "
+                              "see 'evidence' and 'head'; leave out the phases that teach it")
         alone = [name for name, kind in FUSIONS.items() if len(kind.modalities(self.auxiliary)) == 1]
         if not set(self.teachers) <= set(alone):
             raise ConfigError(f'teachers are {list(self.teachers)}; expected some of {alone}')

@@ -170,7 +170,7 @@ def _fit_member(head: ProfiledHead, index: int, sensors: Sequence[SensorEvidence
     optimizer = torch.optim.AdamW([weight for member in members.values() for weight in member.parameters()],
                                   lr=config.learning_rate, weight_decay=config.weight_decay)
     for member in members.values():
-        member.train()
+        member.train().requires_grad_()  # of an averaged network it is frozen
     for epoch in tqdm(range(config.epochs), desc=f'reliability head, member {index}', unit='epoch'):
         rate = config.learning_rate * 0.5 * (1 + math.cos(math.pi * epoch / config.epochs))
         for group in optimizer.param_groups:

@@ -264,6 +264,9 @@ class BagReader:
         message_type = {topic.name: topic.message_type for topic in self.topics}.get(name)
         if message_type is None:
             raise BagError(f'{self.path} has no topic {name!r}; image topics are {describe_topics(self.image_topics)}')
+        if not message_type:
+            raise BagError(f'{self.path}: topic {name!r} carries messages of several types, or of none that is known; '
+                           'it cannot be read as images')
         if message_type not in IMAGE_TYPES:
             raise BagError(f'{self.path}: topic {name!r} carries {message_type}; expected one of {list(IMAGE_TYPES)}')
 

@@ -82,7 +82,7 @@ def parse_image_message(raw: bytes | memoryview, message_type: str, *, ros1: boo
         step = fields.uint32()
         data = _NO_DATA if head_only else fields.payload()
         return ImageMessage(stamp_ns, frame_id, encoding, False, height, width, step, is_bigendian, data)
-    except (struct.error, IndexError, UnicodeDecodeError) as error:
+    except (struct.error, IndexError) as error:
         raise ImageError(f'{len(raw)} bytes are no {message_type}: {error}') from error
 
 
@@ -107,7 +107,7 @@ class _Fields:
         return value
 
     def string(self) -> str:
-        return bytes(self.payload()).rstrip(b'\0').decode()
+        return bytes(self.payload()).rstrip(b'\0').decode(errors='replace')
 
     def payload(self) -> memoryview:
         size = self.uint32()

@@ -351,3 +351,28 @@ def test_reported_bags_are_read(case, count, is_whole):
         topics = {topic.name: Modality.RGB for topic in bag.image_topics}
         assert sum(1 for _ in bag.images(topics)) == count
         assert bag.is_whole is is_whole
+
+
+def test_a_frame_that_is_no_utf8_does_not_cost_the_image(tmp_path):
+    with BagWriter(tmp_path / 'bag') as bag:
+        message = bag.types.types[IMAGE_TYPE](header=bag.header(7, 'camera'), height=1, width=2, encoding='mono8',
+                                              is_bigendian=0, step=2, data=np.zeros(2, np.uint8))
+        raw = bytes(bag.types.serialize_cdr(message, IMAGE_TYPE)).replace(b'camera', b'c\xe4mera')
+        bag.write_serialised('/rgb/image', IMAGE_TYPE, raw, received_ns=1)
+    with BagReader(tmp_path / 'bag') as reader:
+        image, = reader.images({'/rgb/image': Modality.RGB})
+        assert image.message.frame_id == 'c\ufffdmera'
+        assert reader.is_whole
+
+
+def test_a_topic_of_two_types_is_named(tmp_path):
+    path = tmp_path / 'two.mcap'
+    with path.open('wb') as stream:
+        writer = McapWriter(stream)
+        writer.start(profile='ros2', library='test')
+        for kind in (IMAGE_TYPE, 'sensor_msgs/msg/CompressedImage'):
+            schema = writer.register_schema(kind, 'ros2msg', b'')
+            writer.add_message(writer.register_channel('/rgb/image', 'cdr', schema), START_NS, b'', START_NS)
+        writer.finish()
+    with BagReader(path) as reader, pytest.raises(BagError, match=r"'/rgb/image' carries messages of several types"):
+        next(reader.images({'/rgb/image': Modality.RGB}))

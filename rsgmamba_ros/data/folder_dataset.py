@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from rsgmamba_ros.data.layouts import DatasetLayout, DEFAULT_DEPTH_UNIT_M, find_image, sample_names
+from rsgmamba_ros.data.messages.compressed_images import check_size, size_in_header
 from rsgmamba_ros.data.palette_images import decode_label_image
 from rsgmamba_ros.data.samples import Sample
 from rsgmamba_ros.pipeline.preprocessing import sensor_units
@@ -149,7 +150,12 @@ def read_image(path: Path, *, colour: bool = False) -> np.ndarray:
     Raises:
         DatasetError: the file cannot be read or is no image.
     """
-    content = np.frombuffer(_content(path), np.uint8)
+    data = _content(path)
+    try:
+        check_size(size_in_header(data), str(path))
+    except ImageError as error:
+        raise DatasetError(str(error)) from error
+    content = np.frombuffer(data, np.uint8)
     image = cv2.imdecode(content, cv2.IMREAD_UNCHANGED) if content.size else None
     if image is None:
         raise DatasetError(f'{path} is no image, or damaged')

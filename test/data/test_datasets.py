@@ -211,3 +211,13 @@ def test_label_images_with_a_palette_hold_indices(rgbx, bits):
     write(rgbx / 'Label' / '0002.png', indices)
     np.testing.assert_array_equal(sample.label_map,
                                   FolderDataset(rgbx, load_layout('sun_rgbd'), split='test')[0].label_map)
+
+
+def test_an_image_of_a_hostile_size_is_refused_before_it_is_decoded(rgbx, monkeypatch):
+    content = palette_png(labels(1))
+    hostile = content[:16] + struct.pack('>II', 32000, 32000) + content[24:]
+    (rgbx / 'RGB' / '0002.jpg').write_bytes(hostile)
+    dataset = FolderDataset(rgbx, load_layout('sun_rgbd'), split='test')
+    monkeypatch.setattr(cv2, 'imdecode', lambda *arguments: pytest.fail('decoded'))
+    with pytest.raises(DatasetError, match='0002.jpg is 32000x32000; at most'):
+        dataset[0]

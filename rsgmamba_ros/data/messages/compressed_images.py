@@ -39,7 +39,7 @@ def decode_file(buffer: np.ndarray, what: str) -> np.ndarray:
     end = _FILE_MARKERS.get(data[:2], b'')
     if end not in data:
         raise ImageError(f'{what} is cut off after {len(data)} bytes')
-    check_size(_size_in_header(data), what)
+    check_size(size_in_header(data), what)
     try:
         pixels = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED) if data else None
     except cv2.error as error:
@@ -86,7 +86,7 @@ def check_size(size: tuple[int, int] | None, what: str) -> None:
         raise ImageError(f'{what} is {size[0]}x{size[1]}; at most {MAX_IMAGE_PIXELS} pixels are decoded')
 
 
-def _size_in_header(data: bytes) -> tuple[int, int] | None:
+def size_in_header(data: bytes) -> tuple[int, int] | None:
     """Height and width that a PNG, JPEG or TIFF file announces; None if they are not found."""
     try:
         if data.startswith(_PNG_START):

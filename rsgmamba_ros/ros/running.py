@@ -20,12 +20,16 @@ from rsgmamba_ros.vocabulary.errors import RSGMambaError
 NodeT = TypeVar('NodeT', bound=Node)
 
 
+#: Ask a process to end.
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
 class StopFlag:
     """True from the first SIGINT or SIGTERM on. Must be made in the main thread."""
 
     def __init__(self) -> None:
         self.is_set = False
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in SIGNALS:
             signal.signal(number, self._set)
 
     def __bool__(self) -> bool:
@@ -52,7 +56,8 @@ def run_node(name: str, create: Callable[[], NodeT], run: Callable[[NodeT, Singl
     Returns:
         The exit status: 0, or 1 after a known error, which is one line on stderr.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in SIGNALS:
+        signal.signal(number, _interrupt_once)
     # rclpy's own handlers tear the context down under a thread that still waits on it, which now and then ends in a
     # segmentation fault at exit.
     rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
@@ -66,8 +71,24 @@ def run_node(name: str, create: Callable[[], NodeT], run: Callable[[NodeT, Singl
         print(f'{name}: {error}', file=sys.stderr)
         return 1
     finally:
+        _ignore_signals()
         try_shutdown()
     return 0
+
+
+def _interrupt_once(number: int, frame: FrameType | None) -> None:
+    """Interrupt what runs now, and let no further signal interrupt the end that follows.
+
+    Ctrl-C in a terminal reaches the whole process group, and launch sends a signal of its own as well.
+    """
+    _ignore_signals()
+    raise KeyboardInterrupt
+
+
+def _ignore_signals() -> None:
+    """Let the process end in peace; ignored, since Python gives its own handlers up at its end and would be killed."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def spin(executor: SingleThreadedExecutor, stop: StopFlag) -> None:
@@ -83,7 +104,7 @@ def _on_executor(node: NodeT, close: Callable[[NodeT], None]) -> Iterator[Single
     try:
         yield executor
     finally:
-        StopFlag()  # a second signal must not interrupt what follows
+        _ignore_signals()  # a second signal must not interrupt what follows
         # In this order, or the process may abort at exit: the node's threads, the executor, the node, the context.
         try:
             close(node)

@@ -10,7 +10,7 @@ from rsgmamba_ros.pipeline.synchronisation.synchroniser import SynchroniserConfi
 #: Words in the names of rows whose clocks are sound and whose delivery varies.
 DELIVERY = ('Poisson', 'stall', 'starved', 'Hz')
 
-#: Starts of the names of rows in which the leader comes irregularly or slowly, and how much later than at 30 Hz, seconds.
+#: Rows in which the leader comes irregularly or slowly, by the start of their names, and how much later, seconds.
 IRREGULAR = {'RGB starved': 0.3, 'both starved': 0.3, 'both deliveries': 0.1, 'RGB at 15 Hz': 1 / 30}
 
 

@@ -19,6 +19,12 @@ from rsgmamba_ros.vocabulary.segmentation import Segmentation
 #: diagnostic_updater's queue length.
 _DEPTH = 10
 
+#: Findings are not logged in this time after activation: a camera that is started with the node takes a moment.
+_START_UP_S = 5.0
+
+#: Message of a node that takes no images yet, or no more.
+_INACTIVE = 'inactive: activate the node'
+
 
 class Diagnostics:
     """Counts events and publishes the health report once a period. May be called from every thread.
@@ -41,8 +47,18 @@ class Diagnostics:
         #: The sensor profile in use, or how to get one; empty if the network takes none.
         self.sensor_profile = ''
         self._lock = Lock()
+        self._active_since_ns: int | None = None
         self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', _DEPTH)
         self._timer = node.create_timer(period_s, self._publish, clock=self._steady)
+
+    def activate(self) -> None:
+        """Expect images from now on."""
+        self.reset()
+        self._active_since_ns = self._steady.now().nanoseconds
+
+    def deactivate(self) -> None:
+        """Expect no more images."""
+        self._active_since_ns = None
 
     def destroy(self) -> None:
         """Destroy timer and publisher."""
@@ -103,18 +119,28 @@ class Diagnostics:
             self._errors.report(key, message, now_ns=self._steady.now().nanoseconds)
 
     def _publish(self) -> None:
-        now_ns = self._now_ns()
+        now_ns, since_ns = self._now_ns(), self._active_since_ns
+        name = self._node.get_fully_qualified_name().lstrip('/')
         with self._lock:
             self._health.synchroniser_counted(self._counters, now_ns=now_ns)
             report = self._health.report(now_ns)
-            for finding in report.findings:
-                if finding.source != 'synchroniser':  # the first result that had such a finding was logged already
-                    line = f'{finding.source}: {finding.text}'
-                    self._warnings.report(_kind(line), line, now_ns=self._steady.now().nanoseconds)
-        message = DiagnosticArray(status=statuses(report, dict(self._mismatches), sensor_profile=self.sensor_profile,
-                                                  name=self._node.get_fully_qualified_name().lstrip('/')))
+            if since_ns is not None:
+                self._log(report, self._steady.now().nanoseconds, since_ns)
+        found = statuses(report, dict(self._mismatches), sensor_profile=self.sensor_profile, name=name)
+        if since_ns is None:
+            for status in found:
+                status.level, status.message = DiagnosticStatus.OK, _INACTIVE
+        message = DiagnosticArray(status=found)
         message.header.stamp = self._clock.now().to_msg()
         self._publisher.publish(message)
+
+    def _log(self, report: HealthReport, steady_ns: int, since_ns: int) -> None:
+        if steady_ns - since_ns < _START_UP_S * 1e9:
+            return
+        for finding in report.findings:
+            if finding.source != 'synchroniser':  # the first result that had such a finding was logged already
+                line = f'{finding.source}: {finding.text}'
+                self._warnings.report(_kind(line), line, now_ns=steady_ns)
 
 
 def statuses(report: HealthReport, mismatches: Mapping[Modality, str], *, name: str,

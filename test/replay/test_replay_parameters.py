@@ -11,6 +11,7 @@ import pytest
 
 from rsgmamba_ros.cli.main import main
 from rsgmamba_ros.cli.replay import _options, add_arguments
+from rsgmamba_ros.data.bags.reader import BagReader
 from rsgmamba_ros.data.bags.writer import BagWriter
 from rsgmamba_ros.data.synthetic import SYNTHETIC_LABELS
 from rsgmamba_ros.pipeline.node_settings import PARAMETERS
@@ -93,6 +94,8 @@ def decided(bag, out, lines):
                  spy('rsgmamba_ros.cli.replay.checkpoint_path', return_value=out),
                  spy('rsgmamba_ros.replay.session.Synchroniser', wraps=Synchroniser),
                  spy('rsgmamba_ros.replay.observers.result_bag.ResultBag')]
+        spy('rsgmamba_ros.cli.replay.warnings', return_value=[])
+        spy('rsgmamba_ros.cli.replay.is_read_in_part', return_value=False)
         spy('rsgmamba_ros.replay.session.ReplaySession.run', return_value={
             'miou': None, 'bundles': 0, 'missed': 0, 'expected': 0, 'complete': True})
         assert main(['replay', str(bag), '--checkpoint', 'any', '--out', str(out / 'out'), '--overwrite',
@@ -134,7 +137,8 @@ def test_an_option_of_the_command_line_replaces_the_value_of_the_file(bag, tmp_p
     (tmp_path / 'params.yaml').write_text('/**:\n  ros__parameters: {precision: float16, threads: 2, device: cuda}\n')
     arguments = ArgumentParser()
     add_arguments(arguments)
-    options = _options(arguments.parse_args([
-        str(bag), '--sync-only', '--out', 'out', '--params-file', str(tmp_path / 'params.yaml'), '--device', 'cpu']))
-    settings = options.settings
+    given = arguments.parse_args([
+        str(bag), '--sync-only', '--out', 'out', '--params-file', str(tmp_path / 'params.yaml'), '--device', 'cpu'])
+    with BagReader(bag) as reader:
+        settings = _options(given, reader).settings
     assert (settings.device, settings.precision, settings.threads) == ('cpu', 'float16', 2)

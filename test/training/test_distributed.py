@@ -64,7 +64,8 @@ def test_two_processes_agree_on_gates_and_on_what_is_taught_beside_them(tmp_path
     config = tmp_path / 'config.yaml'
     lines = CONFIG.format(cache=tmp_path / 'cache', steps=1).splitlines()
     kept = [line for line in lines if not line.startswith(('phases', 'network'))]
-    config.write_text('\n'.join([*kept, f'phases: [{phases}]', 'preset: lite']))
+    head = ['evidence: {simulated: 8, references: 4, queries: 2}', 'head: {epochs: 1, references: [2, 4]}']
+    config.write_text('\n'.join([*kept, f'phases: [{phases}]', 'preset: lite', *head]))
     finish(start(tmp_path / 'one', config))
     finish(start(tmp_path / 'two', config, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2'))
     one, two = (read_rows(tmp_path / run / 'train.csv') for run in ('one', 'two'))

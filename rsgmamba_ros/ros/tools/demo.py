@@ -87,8 +87,10 @@ class Outcome:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; the exit status: 0, 1 after an error (one line on stderr), 130 after Ctrl-C."""
     parsed = _parser().parse_args(arguments)
-    # Ended by `kill` or by a CI's time limit, it cleans up as after Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Ended by `kill` or by a CI's time limit, it cleans up as after Ctrl-C. A process that a shell starts in the
+    # background would ignore SIGINT.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         modality = Modality(parsed.modality)
         checkpoint = checkpoint_path(parsed.checkpoint or SYNTHETIC[modality], modality)

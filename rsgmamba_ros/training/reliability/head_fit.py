@@ -208,8 +208,8 @@ def _epoch(head: ProfiledHead, sensors: Sequence[SensorEvidence], config: HeadFi
             departures = head.departures(torch.from_numpy(figures), [question], expected)[question]
             rows[question].append((departures, torch.full((len(items), 1), float(has_profile)),
                                    torch.from_numpy(target).float()))
-    return {question: (torch.cat([row[0] for row in of_sensors]), torch.cat([row[1] for row in of_sensors]),
-                       torch.cat([row[2] for row in of_sensors])) for question, of_sensors in rows.items()}
+    return {question: (torch.cat([row[0] for row in found]), torch.cat([row[1] for row in found]),
+                       torch.cat([row[2] for row in found])) for question, found in rows.items() if found}
 
 
 def _concerned(questions: np.ndarray, index: int) -> np.ndarray:

@@ -6,7 +6,7 @@ RUN := $(VENV)/bin/python
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types setup clean
+.PHONY: help demo test lint setup clean
 
 # The wheels set these for their own process; a shell or a make below such a process must not hand them on.
 ifdef _ROS_WHEELS_BOOTSTRAP_COMPLETE
@@ -36,12 +36,9 @@ test: setup ## run all tests; TEST_OPTIONS are handed to pytest
 	@echo '== test'
 	$(RUN) -m pytest $(TEST_OPTIONS)
 
-lint: setup ## check the style
+lint: setup ## check the style and the types
 	@echo '== lint'
 	$(RUN) -m ruff check .
-
-types: setup ## check the types
-	@echo '== types'
 	$(RUN) -m mypy
 
 setup: $(VENV)/.package-installed ## make .venv with everything in it

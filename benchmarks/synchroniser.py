@@ -1,6 +1,6 @@
 """The synchroniser against message_filters.ApproximateTimeSynchronizer, under failing sensors and clocks.
 
-Each row replays simulated arothers (RGB and depth at 30 Hz for 12 s, seeded) into both. Where message_filters
+Each row replays simulated arrivals (RGB and depth at 30 Hz for 12 s, seeded) into both. Where message_filters
 cannot be imported, its columns are those measured over DDS with ROS 2 Jazzy (queue 10, slop 0.05 s), marked
 "quoted". Run: python benchmarks/synchroniser.py [--json] [--seed N] [--max-wait-s S]
 """

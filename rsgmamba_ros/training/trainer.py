@@ -40,6 +40,8 @@ CHECKPOINT, STATE = 'checkpoint.safetensors', 'state.pt'
 EVIDENCE = 'evidence'
 #: Least and greatest reliability that stands in for an estimate while a network with a profiled head is trained.
 GIVEN = (0.02, 0.98)
+#: Of the simulated sensors every so many is kept out of the fit, for the calibration.
+CALIBRATION_STRIDE = 8
 #: Share of clean images in use, for the calibration: cameras work most of the time.
 CLEAN_SHARE = 0.9
 
@@ -211,7 +213,7 @@ class Trainer:
         network.eval()
         sensors = collect_evidence(network, self.dataset, config.preprocessing, config.evidence,
                                    self.folder / EVIDENCE, seed=config.seed)
-        kept = [sensor for index, sensor in enumerate(sensors[:config.evidence.simulated]) if index % 8 == 7]
+        kept = sensors[:config.evidence.simulated:CALIBRATION_STRIDE]
         fit_head(head, [sensor for sensor in sensors if sensor not in kept], config.head)
         return calibrate_head(head, kept, clean_share=CLEAN_SHARE)
 

@@ -1,4 +1,4 @@
-"""The benchmark of the replay runs; its figures are only judged on an idle machine, but memory is the same anywhere."""
+"""The benchmark of the replay runs. Its times are checked on an idle machine only; its memory is the same anywhere."""
 
 import pytest
 

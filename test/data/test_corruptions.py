@@ -28,16 +28,16 @@ def moments():
     return {modality: [take(modality, t) for t in times] for modality in Modality}
 
 
-def spoil(moments, modality, family, severity, seed=0):
+def apply_family(moments, modality, family, severity, seed=0):
     image, *earlier = moments[modality]
     return corrupt(image, family, severity, rng=np.random.default_rng(seed), previous=earlier[severity - 1])
 
 
-def damage(clean, spoilt):
+def damage(clean, corrupted):
     """Mean change of the values, a lost or won echo counting as a whole span."""
-    clean, spoilt = (np.asarray(image, np.float64) for image in (clean, spoilt))
+    clean, corrupted = (np.asarray(image, np.float64) for image in (clean, corrupted))
     span = np.nanmax(clean) - np.nanmin(clean)
-    change = np.where(np.isnan(clean) != np.isnan(spoilt), span, np.abs(clean - spoilt))
+    change = np.where(np.isnan(clean) != np.isnan(corrupted), span, np.abs(clean - corrupted))
     return np.nanmean(np.minimum(change, span))
 
 
@@ -46,22 +46,22 @@ def test_shape_and_dtype_are_kept_and_the_input_is_not_changed(moments, modality
     image = moments[modality][0]
     before = image.copy()
     for severity in SEVERITIES:
-        spoilt, _ = spoil(moments, modality, family, severity)
-        assert spoilt.shape == image.shape and spoilt.dtype == image.dtype
-        assert not np.shares_memory(spoilt, image)
+        corrupted, _ = apply_family(moments, modality, family, severity)
+        assert corrupted.shape == image.shape and corrupted.dtype == image.dtype
+        assert not np.shares_memory(corrupted, image)
     np.testing.assert_array_equal(image, before)
 
 
 @pytest.mark.parametrize('modality, family', CASES)
 def test_equal_seeds_give_equal_images(moments, modality, family):
-    one, other = (spoil(moments, modality, family, 3, seed=5)[0] for _ in range(2))
+    one, other = (apply_family(moments, modality, family, 3, seed=5)[0] for _ in range(2))
     np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize('modality, family', [case for case in CASES if case[1] != 'missing'])
 def test_damage_grows_with_severity(moments, modality, family):
     clean = moments[modality][0]
-    damages = [np.mean([damage(clean, spoil(moments, modality, family, severity, seed)[0]) for seed in range(4)])
+    damages = [np.mean([damage(clean, apply_family(moments, modality, family, severity, seed)[0]) for seed in range(4)])
                for severity in SEVERITIES]
     assert damages[0] > 0
     # Fog changes its texture with the severity, and a moving scene may come back to where it was.
@@ -72,23 +72,23 @@ def test_damage_grows_with_severity(moments, modality, family):
 @pytest.mark.parametrize('modality, family', CASES)
 def test_exactly_the_local_families_say_which_pixels_are_hit(moments, modality, family):
     image = moments[modality][0]
-    spoilt, mask = spoil(moments, modality, family, 3)
+    corrupted, mask = apply_family(moments, modality, family, 3)
     if not FAMILIES[family].local:
         assert mask is None
         return
     assert mask.shape == image.shape[:2] and mask.dtype == bool and 0 < mask.mean() < 1
-    np.testing.assert_array_equal(spoilt[~mask], image[~mask])
+    np.testing.assert_array_equal(corrupted[~mask], image[~mask])
 
 
 def test_masked_pixels_of_holes_and_cutoff_have_no_echo(moments):
     for family in ('holes', 'range_cutoff'):
-        spoilt, mask = spoil(moments, Modality.DEPTH, family, 4)
-        assert np.isnan(spoilt[mask]).all()
+        corrupted, mask = apply_family(moments, Modality.DEPTH, family, 4)
+        assert np.isnan(corrupted[mask]).all()
 
 
 @pytest.mark.parametrize('severity, share', list(zip(SEVERITIES, (0.05, 0.1, 0.2, 0.35, 0.5))))
 def test_holes_cover_their_share(moments, severity, share):
-    _, mask = spoil(moments, Modality.DEPTH, 'holes', severity)
+    _, mask = apply_family(moments, Modality.DEPTH, 'holes', severity)
     assert mask.mean() == pytest.approx(share, abs=0.03)
 
 
@@ -96,28 +96,28 @@ def test_holes_cover_their_share(moments, severity, share):
                                             ('covered', (0.06, 0.13, 0.22, 0.35, 0.5))])
 def test_dirt_and_a_cover_hit_their_share_of_the_image(moments, family, shares):
     for severity, share in zip(SEVERITIES, shares):
-        _, mask = spoil(moments, Modality.RGB, family, severity)
+        _, mask = apply_family(moments, Modality.RGB, family, severity)
         assert mask.mean() == pytest.approx(share, abs=0.03)
 
 
 def test_drops_show_their_surroundings_upside_down():
     ramp = np.repeat(np.tile(np.arange(160, dtype=np.uint8), (120, 1))[..., None], 3, axis=2)
-    spoilt, mask = corrupt(ramp, 'drops', 1, rng=np.random.default_rng(1))
-    slopes = np.diff(spoilt[..., 0].astype(int), axis=1)[mask[:, 1:] & mask[:, :-1]]
+    corrupted, mask = corrupt(ramp, 'drops', 1, rng=np.random.default_rng(1))
+    slopes = np.diff(corrupted[..., 0].astype(int), axis=1)[mask[:, 1:] & mask[:, :-1]]
     assert np.median(slopes) == -3
 
 
 def test_a_cover_reaches_an_edge_of_the_image(moments):
     for seed in range(5):
-        _, mask = spoil(moments, Modality.RGB, 'covered', 2, seed)
+        _, mask = apply_family(moments, Modality.RGB, 'covered', 2, seed)
         assert mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any()
 
 
 def test_lengths_scale_with_the_image():
     for width, shift in ((640, 8), (320, 4)):
         image = np.tile(np.arange(1, width + 1, dtype=np.float32), (8, 1))
-        spoilt, _ = corrupt(image, 'lateral_shift', 3, rng=np.random.default_rng(0))
-        assert np.isnan(spoilt[0]).sum() == shift
+        corrupted, _ = corrupt(image, 'lateral_shift', 3, rng=np.random.default_rng(0))
+        assert np.isnan(corrupted[0]).sum() == shift
 
 
 def test_a_third_of_each_modalitys_families_is_held_out_with_a_noise_and_a_temporal_one():
@@ -135,8 +135,8 @@ def test_a_third_of_each_modalitys_families_is_held_out_with_a_noise_and_a_tempo
 def test_tiny_and_empty_images_are_safe(modality, family, shape):
     image = np.zeros((*shape, 3), np.uint8) if modality is Modality.RGB else np.full(shape, np.nan, np.float32)
     for severity in (1, 5):
-        spoilt, _ = corrupt(image, family, severity, rng=np.random.default_rng(0), previous=image)
-        assert spoilt.shape == image.shape
+        corrupted, _ = corrupt(image, family, severity, rng=np.random.default_rng(0), previous=image)
+        assert corrupted.shape == image.shape
 
 
 @pytest.mark.parametrize('modality, family', [case for case in CASES if case[0] is not Modality.RGB])
@@ -145,8 +145,8 @@ def test_no_echo_stays_no_echo_but_for_what_moves_the_image(moments, modality, f
         return
     image = moments[modality][0].copy()
     image[20:40, 30:60] = np.nan
-    spoilt, _ = corrupt(image, family, 5, rng=np.random.default_rng(0))
-    assert np.isnan(spoilt[20:40, 30:60]).all()
+    corrupted, _ = corrupt(image, family, 5, rng=np.random.default_rng(0))
+    assert np.isnan(corrupted[20:40, 30:60]).all()
 
 
 def test_wrong_arguments_are_named():
@@ -175,7 +175,7 @@ def test_protocol_noise_grows_with_its_level(moments, modality):
 @pytest.mark.parametrize('share', [0.25, 0.5, 0.75])
 def test_random_missing_drops_its_share_in_all_channels(moments, modality, share):
     image = moments[modality][0]
-    spoilt, mask = drop_pixels(image, share, rng=np.random.default_rng(0))
+    corrupted, mask = drop_pixels(image, share, rng=np.random.default_rng(0))
     assert mask.mean() == pytest.approx(share, abs=0.02)
-    assert (spoilt[mask] == 0).all() if modality is Modality.RGB else np.isnan(spoilt[mask]).all()
-    np.testing.assert_array_equal(spoilt[~mask], image[~mask])
+    assert (corrupted[mask] == 0).all() if modality is Modality.RGB else np.isnan(corrupted[mask]).all()
+    np.testing.assert_array_equal(corrupted[~mask], image[~mask])

@@ -106,8 +106,8 @@ def test_depth_that_is_not_registered_is_refused(segmenter, scenes):
 
 def test_a_few_implausible_images_are_left_out(segmenter, scenes):
     bundles = [bundle(scene, index) for index, scene in enumerate(scenes)]
-    spoilt = bundle(scenes[3], 3, rgb=np.zeros_like(scenes[3].rgb))
-    assert made(segmenter, [*bundles[:3], spoilt, *bundles[4:]]).images == len(scenes) - 1
+    covered = bundle(scenes[3], 3, rgb=np.zeros_like(scenes[3].rgb))
+    assert made(segmenter, [*bundles[:3], covered, *bundles[4:]]).images == len(scenes) - 1
 
 
 def test_bundles_without_both_images_are_counted_as_such(segmenter, scenes):

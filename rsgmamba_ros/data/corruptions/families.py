@@ -93,7 +93,7 @@ def corrupt(image: np.ndarray, family: str, severity: int, *, rng: np.random.Gen
             ideally the one `IMAGES_AGO[severity - 1]` images before.
 
     Returns:
-        The spoilt image, of the same shape and dtype, and for a local family the pixels hit, (H, W) bool, else None.
+        The corrupted image, of the same shape and dtype, and for a local family the pixels hit, (H, W) bool, else None.
 
     Raises:
         ValueError: an unknown family or severity, an image of another kind than the family's, no earlier image.

@@ -20,8 +20,6 @@ from rsgmamba_ros.vocabulary.images import Modality
 #: Rows and columns of the grid of cells.
 GRID = (6, 8)
 CELLS = GRID[0] * GRID[1]
-#: Mean and deviation by which RGB images come normalised: ImageNet's.
-RGB_MEAN, RGB_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 #: Share of pixels that counts as none.
 SMALLEST_SHARE = 3e-4
 #: Pixels of the border band in which holes are counted apart, as a share of the side.

@@ -20,17 +20,12 @@ from torch.nn import functional as F
 from rsgmamba_ros.network.reliability.contract import Check, ReliabilityEstimate, ReliabilityEstimator
 from rsgmamba_ros.network.reliability.precision import in_float32
 from rsgmamba_ros.network.reliability.profiled.departures import chunked, compressed, match_of, peaks_of, pooled_cells
-from rsgmamba_ros.network.reliability.profiled.evidence import (
-    AUXILIARY_EVIDENCE,
-    Evidence,
-    rgb_evidence,
-    RGB_MEAN,
-    RGB_STD,
-)
+from rsgmamba_ros.network.reliability.profiled.evidence import AUXILIARY_EVIDENCE, Evidence, rgb_evidence
 from rsgmamba_ros.network.reliability.profiled.normality import Normality
 from rsgmamba_ros.network.reliability.profiled.pair_evidence import pair_evidence
 from rsgmamba_ros.vocabulary.errors import ProfileError
 from rsgmamba_ros.vocabulary.images import Modality
+from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig
 from rsgmamba_ros.vocabulary.sensor_profile import SensorProfile
 
 #: Stages of the encoder whose features of RGB are pooled, strides 8 and 16: texture and shape, not yet content. Those
@@ -269,7 +264,9 @@ class ProfiledHead(ReliabilityEstimator):
 
 def _unit_rgb(images: Tensor) -> Tensor:
     """Normalised RGB, (B, 3, H, W) -> 0..1."""
-    return images * images.new_tensor(RGB_STD)[:, None, None] + images.new_tensor(RGB_MEAN)[:, None, None]
+    deviation, mean = (images.new_tensor(values)[:, None, None]
+                       for values in (PreprocessingConfig.rgb_std, PreprocessingConfig.rgb_mean))
+    return images * deviation + mean
 
 
 def _pooled(features: list[Tensor]) -> Tensor:

@@ -43,8 +43,7 @@ def test_the_landscape_of_common_edges_peaks_at_the_shift_between_the_images(box
     rgb, depth = boxes
     assert peak(pair_evidence(rgb, depth, LOG_RANGE).cells[0, 0]) == (0, 0)
     moved = depth.roll(4, dims=-1)  # two cells to the right, so RGB's edges are met two cells to the right
-    assert peak(pair_evidence(rgb, moved, LOG_RANGE).cells[0, 0]) == (0, -2) or \
-        peak(pair_evidence(rgb, moved, LOG_RANGE).cells[0, 0]) == (0, 2)
+    assert peak(pair_evidence(rgb, moved, LOG_RANGE).cells[0, 0]) == (0, -2)
 
 
 def test_rims_of_holes_are_an_evidence_of_their_own(boxes):

@@ -1,7 +1,7 @@
 """The network on a busy machine: alone, and beside processes that compute without a pause.
 
 OpenMP's threads spin at the end of every operator until all have finished. If one of them has lost its core, the others
-waste theirs. Each row is a process with another way of waiting or fewer threads; the image is 240x320.
+waste theirs. Each setting makes the threads of one process wait in another way, or uses fewer; the image is 240x320.
 Run: python benchmarks/busy_machine.py [--beside 1] [--seconds 6] [--checkpoint FILE_OR_NAME] [--json]
 """
 from __future__ import annotations
@@ -12,10 +12,10 @@ import os
 import subprocess
 import sys
 
-#: Stands for the node's number of threads, which is smaller while other programs compute.
+#: Stands for the number of threads that the node chooses: fewer while other programs compute.
 SHARING = -1
-#: By row: the variables of the process, and the threads of torch (0: its own choice).
-ROWS: dict[str, tuple[dict[str, str], int]] = {
+#: For each setting the environment variables of the process, and the threads of torch (0: its own choice).
+SETTINGS: dict[str, tuple[dict[str, str], int]] = {
     'default': ({}, 0),
     'GOMP_SPINCOUNT=30000': ({'GOMP_SPINCOUNT': '30000'}, 0),
     'GOMP_SPINCOUNT=3000': ({'GOMP_SPINCOUNT': '3000'}, 0),
@@ -57,9 +57,9 @@ print(1e3 * statistics.median(times))
 '''
 
 
-def measure(row: str, *, beside: int, seconds: float, checkpoint: str) -> float:
+def measure(setting: str, *, beside: int, seconds: float, checkpoint: str) -> float:
     """Median time from image to label map, ms, while `beside` other processes compute."""
-    variables, threads = ROWS[row]
+    variables, threads = SETTINGS[setting]
     others = [subprocess.Popen([sys.executable, '-c', _BUSY]) for _ in range(beside)]
     try:
         done = subprocess.run([sys.executable, '-c', _MEASURED, str(threads), str(seconds), checkpoint], check=True,
@@ -72,21 +72,21 @@ def measure(row: str, *, beside: int, seconds: float, checkpoint: str) -> float:
 
 
 def main() -> None:
-    """Print one row for each way of waiting."""
+    """Print one line for each setting."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--beside', type=int, default=1, help='processes that compute meanwhile')
+    parser.add_argument('--beside', type=int, default=1, help='number of other processes that compute')
     parser.add_argument('--seconds', type=float, default=6.0, help='of each measurement')
     parser.add_argument('--checkpoint', default='nano_synthetic_depth', help='a file, or the name of a shipped network')
     parser.add_argument('--json', action='store_true')
     options = parser.parse_args()
-    figures = {row: [measure(row, beside=beside, seconds=options.seconds, checkpoint=options.checkpoint)
-                     for beside in (0, options.beside)] for row in ROWS}
+    figures = {setting: [measure(setting, beside=beside, seconds=options.seconds, checkpoint=options.checkpoint)
+                         for beside in (0, options.beside)] for setting in SETTINGS}
     if options.json:
         print(json.dumps(figures, indent=1))
         return
     print(f'| | alone, ms | beside {options.beside}, ms |\n|---|--:|--:|')
-    for row, (alone, busy) in figures.items():
-        print(f'| {row} | {alone:.0f} | {busy:.0f} |')
+    for setting, (alone, busy) in figures.items():
+        print(f'| {setting} | {alone:.0f} | {busy:.0f} |')
 
 
 if __name__ == '__main__':

@@ -1,6 +1,6 @@
-"""The cost of a replay: sync-only against rosbags alone, compressed bags against real time, memory, overhead.
+"""The cost of a replay: its speed compared with rosbags alone and with real time, its memory, its overhead.
 
-The sides of a comparison are measured in turns, on bags that are written first (VGA RGB-D at 30 Hz, 46 MB a second).
+What is compared is measured in turns, on bags that are written first (VGA RGB-D at 30 Hz, 46 MB a second).
 Run: python benchmarks/replay.py [--seconds 20] [--folder SCRATCH] [--json]
      python benchmarks/replay.py --checkpoint FILE_OR_NAME --seconds 6
 """
@@ -30,7 +30,7 @@ from rsgmamba_ros.vocabulary.images import Modality
 
 RATE_HZ, HEIGHT, WIDTH = 30, 480, 640
 ROUNDS, NETWORK_ROUNDS = 5, 2
-#: Peak memory of a replay in its own process, and how long it took, without the start of Python.
+#: Peak memory and duration of a replay in a process of its own; the start of Python does not count.
 _MEASURED = """
 import json, sys
 from pathlib import Path
@@ -46,7 +46,7 @@ with BagReader(path) as bag:
 peak_mib = int(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0]) / 1024
 print(json.dumps({'peak_mib': peak_mib, 'with_report_s': with_report_s, **summary['performance']}))
 """
-#: The network alone, on bundles in memory: a lower bound of the time of a replay.
+#: The network alone, on bundles in memory: no replay can be faster.
 _ALONE = """
 import json, sys
 from time import perf_counter
@@ -75,7 +75,7 @@ print(json.dumps({'bundles': len(bundles), 'alone_s': perf_counter() - start}))
 
 
 def write_bag(path: Path, seconds: float, *, compressed: bool = False) -> Path:
-    """A bag that repeats half a second of synthetic scenes: only its size matters."""
+    """Write a bag that repeats half a second of synthetic scenes: only its size matters."""
     few = list(synthetic_shots(RATE_HZ // 2, seed=0, rate_hz=RATE_HZ, height=HEIGHT, width=WIDTH,
                                auxiliary=Modality.DEPTH))
 
@@ -103,13 +103,13 @@ def iterate(path: Path) -> None:
 
 
 def sync_only(path: Path, out: Path) -> PerformanceSummary:
-    """Run a sync-only replay; the figures of speed in its summary."""
+    """Run a sync-only replay and return the figures of speed in its summary."""
     with BagReader(path) as bag:
         return ReplaySession(ReplayOptions(path, out, overwrite=True), bag).run()['performance']
 
 
 def compare_with_rosbags(path: Path, out: Path) -> dict[str, float]:
-    """Speed of the sync-only replay as a share of rosbags' own, in turns; the best of some rounds each."""
+    """Speed of the sync-only replay as a share of the speed of rosbags; both in turns, the best of `ROUNDS` rounds."""
     iterate(path)  # once, so that both find the file in memory
     alone, replayed, whole = [], [], []
     for _ in range(ROUNDS):
@@ -122,15 +122,16 @@ def compare_with_rosbags(path: Path, out: Path) -> dict[str, float]:
 
 def measure(path: Path, out: Path, checkpoint: Path | None = None, *, script: str = _MEASURED,
             threads: int = 0) -> dict[str, float]:
-    """A replay in its own process: peak memory and times."""
+    """Run a replay in a process of its own and return its peak memory and times."""
     environment = dict(os.environ, **({'OMP_NUM_THREADS': str(threads)} if threads else {}))
     done = subprocess.run([sys.executable, '-c', script, str(path), str(out), str(checkpoint or '')], check=True,
                           text=True, capture_output=True, env=environment)
-    return json.loads(done.stdout)
+    figures: dict[str, float] = json.loads(done.stdout)
+    return figures
 
 
 def compare_with_network(path: Path, out: Path, checkpoint: Path, *, threads: int = 0) -> dict[str, float]:
-    """Full replays and the network alone, in turns; the best of some rounds each."""
+    """Time of full replays and of the network alone; both in turns, the best of all rounds."""
     alone = [measure(path, out, checkpoint, script=_ALONE, threads=threads)['alone_s']]
     full = []
     for _ in range(NETWORK_ROUNDS):
@@ -141,7 +142,7 @@ def compare_with_network(path: Path, out: Path, checkpoint: Path, *, threads: in
 
 
 def run(folder: Path, seconds: float, checkpoint: Path | None) -> dict[str, Any]:
-    """All measurements, by name: of full replays with a checkpoint, of sync-only replays without."""
+    """Measure full replays if a checkpoint is given, else sync-only replays; the figures by name."""
     out = folder / 'out'
     if checkpoint is not None:
         bag = write_bag(folder / 'bag', seconds)
@@ -159,7 +160,7 @@ def run(folder: Path, seconds: float, checkpoint: Path | None) -> dict[str, Any]
 
 
 def table(results: dict[str, Any]) -> str:
-    """The figures, each with its requirement."""
+    """The figures as a table, each with its requirement."""
     rows = _sync_only_rows(results) if 'rosbags' in results else _network_rows(results)
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     return '\n'.join('  '.join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)

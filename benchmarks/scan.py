@@ -1,7 +1,7 @@
-"""The compiled scan of a map against the candidate that was dropped, numba, and against the plain torch backends.
+"""The compiled scan of a map, compared with a numba kernel that was not adopted and with the plain torch backends.
 
-The numba kernel has the compiled one's layout, order of loops and fusion: channels last, blocks of channels, four
-directions, step projection and softplus inside. Without numba (pip install numba) its columns are left out.
+Both kernels have the same layout and order of loops: channels last, blocks of channels, four directions; the step
+projection and softplus are fused in. Without numba (pip install numba) its column is left out.
 Run: python benchmarks/scan.py [--repeats 7] [--threads 2] [--json]
 """
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rsgmamba_ros.ops.selective_scan.contract import selective_scan_map
 from rsgmamba_ros.ops.selective_scan.cpp import map_order
 
 BACKENDS = ('cpp', 'chunked', 'reference')
-#: Of these even one call takes seconds.
+#: One call takes seconds.
 SLOW_BACKENDS = ('chunked', 'reference')
 NUMBA_BLOCKS = (16, 48)
 
@@ -41,12 +41,12 @@ class Case:
     rank: int
 
 
-#: Of `base` at 480x640: the encoder's first and third stage, and the fusion's first.
+#: Maps of `base` at 480x640: the first and third stage of the encoder, and the first stage of the fusion.
 CASES = (Case(2, 120, 160, 96, 1, 6), Case(2, 30, 40, 384, 1, 24), Case(1, 120, 160, 144, 4, 6))
 
 
 def arguments(case: Case) -> tuple[Tensor, ...]:
-    """What `selective_scan_map` takes."""
+    """Random arguments of `selective_scan_map`, in its order, float32; see its contract for the shapes."""
     generator = torch.Generator().manual_seed(0)
 
     def normal(*shape: int) -> Tensor:
@@ -60,7 +60,7 @@ def arguments(case: Case) -> tuple[Tensor, ...]:
 
 
 def numba_scan(threads: int) -> Callable[..., np.ndarray] | None:
-    """The candidate, as a function of `arguments(case)` and a block size; None where numba is not installed."""
+    """The numba kernel, as a function of a block size and `arguments(case)`; None if numba is not installed."""
     try:
         import numba
     except ImportError:
@@ -68,7 +68,8 @@ def numba_scan(threads: int) -> Callable[..., np.ndarray] | None:
     numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
 
     @numba.njit(parallel=True, fastmath=True, error_model='numpy')
-    def scan(u, projected, weights, biases, A, D, order, y, block):  # pragma: no cover (compiled)
+    def scan(u: Any, projected: Any, weights: Any, biases: Any, A: Any, D: Any, order: Any, y: Any,
+             block: int) -> None:  # pragma: no cover (compiled)
         batch, length, channels = u.shape
         directions, rank, states = weights.shape[0], weights.shape[1], A.shape[1]
         blocks = (channels + block - 1) // block
@@ -77,8 +78,8 @@ def numba_scan(threads: int) -> Callable[..., np.ndarray] | None:
             for k in range(directions):
                 h = np.zeros((states, block), np.float32)
                 step, out = np.empty(block, np.float32), np.empty(block, np.float32)
-                for position in range(length):
-                    p = order[k, position]
+                for index in range(length):
+                    p = order[k, index]
                     for c in range(block):
                         step[c] = biases[k, first + c]
                     for r in range(rank):
@@ -110,7 +111,7 @@ def numba_scan(threads: int) -> Callable[..., np.ndarray] | None:
 
 
 def median_ms(call: Callable[[], Any], repeats: int) -> float:
-    """Median time of a call, after one that warms up."""
+    """Median time of a call, milliseconds, after one call to warm up."""
     call()
     times = []
     for _ in range(repeats):
@@ -122,7 +123,7 @@ def median_ms(call: Callable[[], Any], repeats: int) -> float:
 
 @torch.inference_mode()
 def measure(case: Case, *, repeats: int, threads: int) -> dict[str, float]:
-    """Milliseconds by backend; numba's is that of its best block, after its result was compared with `cpp`."""
+    """Milliseconds of each backend; numba's result is checked against `cpp`, and its best block size counts."""
     given = arguments(case)
     figures = {name: median_ms(partial(selective_scan_map, *given, backend=name),
                                1 if name in SLOW_BACKENDS else repeats) for name in BACKENDS}
@@ -136,7 +137,7 @@ def measure(case: Case, *, repeats: int, threads: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Print one row a case."""
+    """Print one line for each case."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--repeats', type=int, default=7)
     parser.add_argument('--threads', type=int, default=torch.get_num_threads())

@@ -1,8 +1,8 @@
-"""The scan of a map on a GPU: time of forward and of forward and backward, and error, by backend and dtype.
+"""The scan of a map on a GPU: time and error of each backend, for each dtype.
 
-Times are medians of `triton.testing.do_bench`. The error is ||y - y64|| / ||y64||, y64 by `chunked` in float64 from the
-same rounded inputs. `reference` runs only where it is soon done. Needs CUDA and triton; a backend that is not installed
-is left out.
+The times are those of forward, and of forward and backward together; medians of `triton.testing.do_bench`. The error
+is ||y - y64|| / ||y64||, where y64 is the result of `chunked` in float64 from the same rounded inputs. `reference` is
+slow and runs only on the smallest map. Needs CUDA and triton; a backend that is not installed is left out.
 Run: python benchmarks/scan_cuda.py [--json]
 """
 from __future__ import annotations
@@ -22,31 +22,29 @@ from rsgmamba_ros.ops.selective_scan.contract import BACKENDS, selective_scan_ma
 
 NAMES = ('triton', 'mamba_ssm', 'chunked', 'reference')
 DTYPES = (torch.float32, torch.bfloat16)
-
-
-#: Those of the CPU's benchmark, and of `lite` in training: the encoder's first and third stage.
+#: The cases of the CPU's benchmark, and two of `lite` in training: the first and third stage of its encoder.
 CASES = (*scan.CASES, scan.Case(8, 48, 64, 24, 1, 2), scan.Case(8, 12, 16, 112, 1, 7))
 
 
 def is_smallest(case: scan.Case) -> bool:
-    """Whether `reference`, a loop over the length, runs too."""
+    """Whether this is the smallest map, on which `reference`, a loop over the length, runs too."""
     return case.height * case.width == min(other.height * other.width for other in CASES)
 
 
 def arguments(case: scan.Case, dtype: torch.dtype) -> list[Tensor]:
-    """What `selective_scan_map` takes, on the GPU; the weights float32."""
+    """Arguments of `selective_scan_map` on the GPU: maps in `dtype`, weights float32."""
     u, projected, *weights = (tensor.cuda() for tensor in scan.arguments(case))
     return [u.to(dtype), projected.to(dtype), *weights]
 
 
 def median_ms(call: Callable[[], Any]) -> float:
-    """Median time of a call."""
+    """Median time of a call, milliseconds."""
     from triton.testing import do_bench
-    return do_bench(call, return_mode='median')
+    return float(do_bench(call, return_mode='median'))
 
 
 def measure(case: scan.Case, dtype: torch.dtype, name: str, expected: Tensor) -> dict[str, float | None]:
-    """Milliseconds of forward, and of forward and backward (None for `reference`), and the relative error."""
+    """Milliseconds of forward and of forward and backward (None for `reference`), and the relative error."""
     given = arguments(case, dtype)
     with torch.no_grad():
         output = selective_scan_map(*given, backend=name)
@@ -60,7 +58,7 @@ def measure(case: scan.Case, dtype: torch.dtype, name: str, expected: Tensor) ->
 
 
 def rows() -> list[dict[str, Any]]:
-    """One row a case, dtype and backend."""
+    """Measure every case, dtype and backend."""
     device, found = torch.device('cuda'), []
     for case in CASES:
         for dtype in DTYPES:
@@ -75,7 +73,7 @@ def rows() -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Print one row a case, dtype and backend."""
+    """Print one line for each case, dtype and backend."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--json', action='store_true')
     options = parser.parse_args()

@@ -7,10 +7,10 @@ import pytest
 
 from rsgmamba_ros.pipeline.synchronisation.synchroniser import SynchroniserConfig
 
-#: Words in the names of rows whose clocks are sound and whose delivery varies.
+#: Words in the names of the situations whose clocks are sound and whose delivery varies.
 DELIVERY = ('Poisson', 'stall', 'starved', 'Hz')
 
-#: Rows in which the leader comes irregularly or slowly, by the start of their names, and how much later, seconds.
+#: Situations in which the leader arrives irregularly or slowly, by the start of their names, and how much later, s.
 IRREGULAR = {'RGB starved': 0.3, 'both starved': 0.3, 'both deliveries': 0.1, 'RGB at 15 Hz': 1 / 30}
 
 
@@ -21,16 +21,17 @@ def script(load_benchmark):
 
 @pytest.fixture(scope='module', params=[0.1, 0.05], ids=lambda wait: f'max_wait_s={wait}')
 def evaluated(script, request):
-    """Name, row, images, bundles and figures of every row."""
+    """Name, images, bundles and figures of every situation."""
     config = SynchroniserConfig(max_wait_s=request.param)
-    rows = []
-    for row in script.ROWS:
-        images = script.simulate(row, seed=3)
-        rows.append((row.name, images, script.replay(images, config), script.evaluate(row, images, config)))
-    return config, rows
+    results = []
+    for situation in script.SITUATIONS:
+        images = script.simulate(situation, seed=3)
+        results.append((situation.name, images, script.replay(images, config),
+                        script.evaluate(situation, images, config)))
+    return config, results
 
 
-def test_every_leading_image_gives_one_bundle_in_every_row(evaluated):
+def test_every_leading_image_gives_one_bundle_in_every_situation(evaluated):
     for name, _, (_, synchroniser), figures in evaluated[1]:
         dropped = synchroniser.counters['rgb.drop.out_of_order']
         # While RGB is silent depth leads: the last such image may have a leading RGB image of its own time.
@@ -42,8 +43,8 @@ def test_every_leading_image_gives_one_bundle_in_every_row(evaluated):
 
 
 def test_no_silence_is_longer_than_the_wait_and_a_period_of_what_arrives(evaluated):
-    config, rows = evaluated
-    for name, images, _, figures in rows:
+    config, results = evaluated
+    for name, images, _, figures in results:
         times = [image.received_ns for image in images]
         arrivals = max(later - earlier for earlier, later in zip(times, times[1:])) / 1e9
         # 4 ms: the simulated delivery varies by +-2 ms.
@@ -54,7 +55,7 @@ def test_no_silence_is_longer_than_the_wait_and_a_period_of_what_arrives(evaluat
         assert figures.longest_silence_s <= allowed + irregular, name
 
 
-def test_no_pair_is_wrong_in_any_row(evaluated):
+def test_no_pair_is_wrong_in_any_situation(evaluated):
     assert [(name, figures.wrong) for name, _, _, figures in evaluated[1] if figures.wrong] == []
 
 
@@ -76,7 +77,7 @@ def test_delivery_is_never_called_a_clock_fault(evaluated):
 
 def test_the_quoted_figures_stand_in_where_message_filters_is_missing(script, monkeypatch):
     monkeypatch.setattr(script, '_message_filters_pairs', lambda images: None)
-    figures = script.evaluate_message_filters(script.ROWS[3], script.simulate(script.ROWS[3], seed=1))
+    figures = script.evaluate_message_filters(script.SITUATIONS[3], script.simulate(script.SITUATIONS[3], seed=1))
     assert figures.source == 'quoted' and figures.bundles == 0
 
 
@@ -84,5 +85,5 @@ def test_the_command_prints_json(project_root):
     path = project_root / 'benchmarks' / 'synchroniser.py'
     result = subprocess.run([sys.executable, str(path), '--json'], capture_output=True, text=True, timeout=120,
                             cwd=project_root, env={'PYTHONPATH': str(project_root)}, check=True)
-    rows = json.loads(result.stdout)['rows']
-    assert rows[0]['row'] == 'nominal' and rows[0]['ours']['bundles'] == 360
+    situations = json.loads(result.stdout)['situations']
+    assert situations[0]['situation'] == 'nominal' and situations[0]['ours']['bundles'] == 360

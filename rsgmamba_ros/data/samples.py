@@ -75,24 +75,35 @@ class AugmentationConfig:
     Attributes:
         min_scale: smallest enlargement of the image, before failures and crop.
         max_scale: largest enlargement.
+        approach: greatest factor by which the camera comes closer to a part of the image, of half of the samples:
+            that part is enlarged, and its distances are divided by the factor. 1 for never, and for thermal images.
         flip: probability of a left-right flip.
         colour: largest relative change of brightness, contrast and saturation, RGB only.
     """
 
     min_scale: float = 0.5
     max_scale: float = 1.25
+    approach: float = 1.0
     flip: float = 0.5
     colour: float = 0.1
 
     def __post_init__(self) -> None:
         if not 0 < self.min_scale <= self.max_scale:
             raise ConfigError(f'scales must satisfy 0 < min_scale <= max_scale, got {self.min_scale}, {self.max_scale}')
+        if self.approach < 1:
+            raise ConfigError(f'approach is {self.approach}; it is a factor of 1 or more')
         if not 0 <= self.flip <= 1 or not 0 <= self.colour < 1:
             raise ConfigError('flip must lie in 0..1 and colour in 0..1 (1 excluded)')
 
 
+#: Share of the samples that the camera comes closer to.
+APPROACHED = 0.5
+
+
 def vary(sample: Sample, config: AugmentationConfig, *, rng: np.random.Generator) -> Sample:
-    """Scale, flip and recolour a sample; its earlier images in the same way."""
+    """Approach, scale, flip and recolour a sample; its earlier images in the same way."""
+    if config.approach > 1 and rng.random() < APPROACHED:
+        sample = _approached(sample, float(np.exp(rng.uniform(0, np.log(config.approach)))), rng)
     scale = float(np.exp(rng.uniform(np.log(config.min_scale), np.log(config.max_scale))))
     rows, columns = (max(1, round(side * scale)) for side in sample.label_map.shape)
     flip = rng.random() < config.flip
@@ -105,6 +116,21 @@ def vary(sample: Sample, config: AugmentationConfig, *, rng: np.random.Generator
 
     earlier = varied(sample.earlier) if sample.earlier is not None else None
     return replace(varied(sample), earlier=earlier)
+
+
+def _approached(sample: Sample, factor: float, rng: np.random.Generator) -> Sample:
+    """A part of the scene from closer by, at the size of the whole: distances fall by the factor."""
+    height, width = sample.label_map.shape
+    window = draw_window((height, width), max(1, round(height / factor)), max(1, round(width / factor)), rng=rng)
+
+    def approached(item: Sample) -> Sample:
+        rgb, auxiliary, label_map = (
+            _scaled(window.cut(image, blank=0), height, width, False)
+            for image in (item.rgb, item.auxiliary / np.float32(factor), item.label_map))
+        return replace(item, rgb=rgb, auxiliary=auxiliary, label_map=label_map)
+
+    earlier = approached(sample.earlier) if sample.earlier is not None else None
+    return replace(approached(sample), earlier=earlier)
 
 
 def _scaled(image: np.ndarray, rows: int, columns: int, flip: bool) -> np.ndarray:

@@ -60,6 +60,8 @@ class Phase:
             end, with the gates on.
         scales: smallest and largest enlargement, which replace the augmentation's.
         failures: replace the training's.
+        unlabelled: share of the samples that come from the real sensors of `TrainingConfig.evidence`, which have no
+            labels. The network labels them itself when the first such phase begins, from both images.
         restart: above 0, the learning rate restarts here with this share of the training's, and falls from here on. A
             phase that teaches a part alone may have more than 1.
     """
@@ -71,12 +73,15 @@ class Phase:
     learns: str = 'all'
     scales: tuple[float, ...] = ()
     failures: FailureConfig | None = None
+    unlabelled: float = 0.0
     restart: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.restart <= (LARGEST_RESTART if self.learns in PARTS else 1):
             raise ConfigError(f'restart is {self.restart}; it is a share, 0..1, and 0..{LARGEST_RESTART} in a phase '
                               'that teaches a part alone')
+        if not 0 <= self.unlabelled < 1:
+            raise ConfigError(f'unlabelled is {self.unlabelled}; it is a share, 0..1, 1 excluded')
         if min(self.steps, self.batch_size) < 1:
             raise ConfigError('a phase needs at least one step and one sample a batch; '
                               f'got {self.steps} and {self.batch_size}')
@@ -112,6 +117,7 @@ class TrainingConfig:
         log_every: interval of logging the loss, steps.
         calibration_samples: how many validation samples, each at every severity, the calibration is fitted to.
         device: `auto` (CUDA if there is one), or a torch device by name.
+        confidence: least confidence at which the network's own label of an unlabelled image is used.
         workers: processes that prepare samples; 0 prepares them between the steps.
         threads: of torch, 0 for its own choice.
     """
@@ -148,6 +154,7 @@ class TrainingConfig:
     save_every: int = 200
     log_every: int = 20
     calibration_samples: int = 32
+    confidence: float = 0.7
     workers: int = 0
     threads: int = 0
 
@@ -210,6 +217,16 @@ class TrainingConfig:
     def steps(self) -> int:
         """Optimizer steps of all phases."""
         return sum(phase.steps for phase in self.phases)
+
+    @property
+    def first_unlabelled_step(self) -> int:
+        """The first step of the first phase with unlabelled samples; the end where there is none."""
+        first = 0
+        for phase in self.phases:
+            if phase.unlabelled:
+                break
+            first += phase.steps
+        return first
 
     def progress_at(self, step: int) -> tuple[int, int]:
         """Steps of the current fall of the learning rate before `step`, and all of its steps.

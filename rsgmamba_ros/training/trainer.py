@@ -1,6 +1,8 @@
 """The training loop. A training that was killed resumes from its last saved state, bit for bit."""
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
 import json
 import os
 from pathlib import Path
@@ -25,6 +27,7 @@ from rsgmamba_ros.training.loss import loss_parts, LossParts, reliability_parts,
 from rsgmamba_ros.training.reliability.evidence_set import collect_evidence
 from rsgmamba_ros.training.reliability.head_fit import calibrate_head, fit_head
 from rsgmamba_ros.training.samples.batches import Batch, training_batches
+from rsgmamba_ros.training.samples.pseudo_labels import PseudoLabelled
 from rsgmamba_ros.training.schedule import learning_rate_factor, parameter_groups
 from rsgmamba_ros.training.training_log import NoLog, TrainingLog
 from rsgmamba_ros.training.validation import reliability_logits, validate
@@ -36,6 +39,8 @@ from rsgmamba_ros.vocabulary.images import Modality
 
 #: What a training leaves in its folder: the result, and the state to resume from.
 CHECKPOINT, STATE = 'checkpoint.safetensors', 'state.pt'
+#: Folder of the labels that a network gives to images without.
+PSEUDO_LABELS = 'pseudo_labels'
 #: Folder of the evidence that a profiled head is fitted to.
 EVIDENCE = 'evidence'
 #: Least and greatest reliability that stands in for an estimate while a network with a profiled head is trained.
@@ -88,15 +93,11 @@ class Trainer:
         """Train to the end, or to step `until`; then calibrate and write the checkpoint if that is the end."""
         last = min(until or self.config.steps, self.config.steps)
         wrapped = self.processes.wrap(self.network)
-        batches = training_batches(self.dataset, self.config, first_step=self.step, rank=self.processes.rank,
-                                   processes=self.processes.count)
         bar = tqdm(total=self.config.steps, initial=self.step, unit='step', disable=not self.processes.is_first,
                    mininterval=2.0)
         self.network.train()
         started = time.monotonic()
-        for batch in batches:
-            if self.step >= last:
-                break
+        for batch in self._batches(last):
             self._begin(self.config.phase_at(self.step))
             figures = self._train_step(wrapped, batch.to(self.device))
             self.step += 1
@@ -109,6 +110,22 @@ class Trainer:
         if self.step >= self.config.steps and self.processes.is_first:
             self._finish()
         self.processes.barrier()
+
+    def _batches(self, last: int) -> Iterator[Batch]:
+        """Batches up to step `last`; where the first phase with unlabelled images begins, these get labels first."""
+        config, first = self.config, self.config.first_unlabelled_step
+        prepare = partial(training_batches, self.dataset, config, rank=self.processes.rank,
+                          processes=self.processes.count)
+        if self.step < min(first, last):
+            yield from prepare(first_step=self.step, last_step=min(first, last))
+        if first < last:
+            unlabelled = PseudoLabelled(config.evidence.real, self.folder / PSEUDO_LABELS,
+                                        width=config.preprocessing.width)
+            if self.processes.is_first:
+                unlabelled.label(self.average.network, config.preprocessing, confidence=config.confidence,
+                                 ignore_index=self.dataset.labels.ignore_index)
+            self.processes.barrier()
+            yield from prepare(first_step=self.step, last_step=last, unlabelled=unlabelled)
 
     def _initial_network(self) -> RSGMamba:
         """The network before the first step, on the device."""

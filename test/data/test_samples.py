@@ -53,3 +53,21 @@ def test_a_drawn_window_lies_in_the_image_or_holds_it(height, width):
 def test_scales_that_make_no_range_are_refused():
     with pytest.raises(ConfigError, match='min_scale'):
         replace(AugmentationConfig(), min_scale=2.0, max_scale=1.0)
+
+
+def test_a_camera_that_comes_closer_sees_a_part_enlarged_at_shorter_distances():
+    config = AugmentationConfig(min_scale=1, max_scale=1, flip=0, colour=0, approach=3)
+    varied = [vary(sample(), config, rng=np.random.default_rng(seed)) for seed in range(20)]
+    nearest = [float(item.auxiliary.max()) for item in varied]
+    assert sum(distance == 3 for distance in nearest) > 3 and min(nearest) < 2
+    for item in varied:
+        assert item.rgb.shape[:2] == item.auxiliary.shape == item.label_map.shape == (40, 60)
+        wall, step = (np.unique(item.auxiliary[item.label_map == label]) for label in (0, 1))
+        assert len(wall) <= 1 and len(step) <= 1  # one distance each: all fell by one factor
+        if len(wall) and len(step):
+            assert wall[0] == pytest.approx(3 * step[0])
+
+
+def test_a_camera_does_not_move_away():
+    with pytest.raises(ConfigError, match='approach'):
+        AugmentationConfig(approach=0.5)

@@ -15,8 +15,6 @@ import torch
 from tqdm import tqdm
 
 from rsgmamba_ros.data.corruptions import corrupt
-from rsgmamba_ros.data.folder_dataset import FolderDataset
-from rsgmamba_ros.data.layouts import load_layout
 from rsgmamba_ros.data.samples import Dataset
 from rsgmamba_ros.data.sensors import draw_sensor_pair
 from rsgmamba_ros.evaluation.protocols import TARGET_OF_SEVERITY
@@ -25,6 +23,7 @@ from rsgmamba_ros.network.rsgmamba import RSGMamba
 from rsgmamba_ros.pipeline.preprocessing import network_input
 from rsgmamba_ros.training.reliability.head_fit import SensorEvidence
 from rsgmamba_ros.training.samples.failures import training_families
+from rsgmamba_ros.training.samples.real_sensors import RealSensors
 from rsgmamba_ros.vocabulary.images import Modality
 from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig
 
@@ -39,27 +38,6 @@ RECORDED, FLIPPED, ENLARGED = 0.125, 0.5, 0.5
 LARGEST_ZOOM = 1.4
 #: Probability that the reference images of a simulated sensor are neighbours in the data set: of one place.
 NEIGHBOURS = 0.7
-
-
-@dataclass(frozen=True)
-class RealSensors:
-    """Folders of unlabelled images of real sensors, one a sensor.
-
-    Attributes:
-        path: holds the folders.
-        layout: of each folder, see `data.layouts`.
-        names: of the folders.
-        left_out: files of image names that take no part, one name `FOLDER__IMAGE` a line; such as labelled ones.
-        weight: how much a real sensor counts in the prior beside a simulated one.
-        repeats: how often it is seen in an epoch beside a simulated one.
-    """
-
-    path: Path
-    layout: str = 'sensor_frames'
-    names: tuple[str, ...] = ()
-    left_out: tuple[Path, ...] = ()
-    weight: float = 3.0
-    repeats: int = 2
 
 
 @dataclass(frozen=True)
@@ -163,13 +141,11 @@ def _simulated(observer: _Observer, dataset: Dataset, config: EvidenceConfig, rn
 
 def _real(observer: _Observer, group: RealSensors, name: str, rng: np.random.Generator) -> _Items:
     """One real sensor: every image clean, and once with each family of the training."""
-    dataset = FolderDataset(group.path / name, load_layout(group.layout))
-    left_out = {line.strip() for path in group.left_out for line in path.read_text(encoding='utf-8').splitlines()}
+    images = group.images(name)
     items = _Items()
-    for index in range(len(dataset)):
-        sample = dataset[index]
-        if f'{name}__{sample.name}' not in left_out:
-            _observe(items, observer, sample.rgb, sample.auxiliary, rng, reference=True, corrupted=True, each=True)
+    for index in images.indices:
+        sample = images.dataset[index]
+        _observe(items, observer, sample.rgb, sample.auxiliary, rng, reference=True, corrupted=True, each=True)
     return items
 
 

@@ -16,6 +16,7 @@ from rsgmamba_ros.pipeline.preprocessing import network_input
 from rsgmamba_ros.training.config import TrainingConfig
 from rsgmamba_ros.training.loss import Targets
 from rsgmamba_ros.training.samples.failures import FailedSample, inflict
+from rsgmamba_ros.training.samples.pseudo_labels import PseudoLabelled
 from rsgmamba_ros.vocabulary.images import Modality
 
 
@@ -44,10 +45,14 @@ class Batch:
 
 
 class TrainingSamples(torch.utils.data.Dataset[dict[str, np.ndarray]]):
-    """Prepared samples, indexed by (step, item in the batch of all processes)."""
+    """Prepared samples, indexed by (step, item in the batch of all processes).
 
-    def __init__(self, dataset: Dataset, config: TrainingConfig):
-        self.dataset, self.config = dataset, config
+    Args:
+        unlabelled: of the phases with a share of such samples.
+    """
+
+    def __init__(self, dataset: Dataset, config: TrainingConfig, unlabelled: PseudoLabelled | None = None):
+        self.dataset, self.config, self.unlabelled = dataset, config, unlabelled
 
     def __getitem__(self, index: tuple[int, int]) -> dict[str, np.ndarray]:
         step, item = index
@@ -56,7 +61,11 @@ class TrainingSamples(torch.utils.data.Dataset[dict[str, np.ndarray]]):
         failures = phase.failures or self.config.failures
         if phase.scales:
             augmentation = replace(augmentation, min_scale=phase.scales[0], max_scale=phase.scales[1])
-        sample = vary(self.dataset[int(rng.integers(len(self.dataset)))], augmentation, rng=rng)
+        if self.unlabelled is not None and rng.random() < phase.unlabelled:
+            sample = self.unlabelled.draw(rng)
+        else:
+            sample = self.dataset[int(rng.integers(len(self.dataset)))]
+        sample = vary(sample, augmentation, rng=rng)
         if rng.random() < self.config.sensors:
             sample = seen_by_other_sensor(sample, self.config.auxiliary, rng=rng)
         # The whole image fails, then it is cut: severities are stated for whole images.
@@ -124,13 +133,19 @@ def _arrays(failed: FailedSample, window: Window, config: TrainingConfig) -> dic
             'reliability_map': np.stack(maps)}
 
 
-def training_batches(dataset: Dataset, config: TrainingConfig, *, first_step: int, rank: int = 0,
-                     processes: int = 1) -> Iterator[Batch]:
-    """Batches of the steps from `first_step` on; with several processes each gets every n-th sample."""
+def training_batches(dataset: Dataset, config: TrainingConfig, *, first_step: int, last_step: int | None = None,
+                     unlabelled: PseudoLabelled | None = None, rank: int = 0, processes: int = 1) -> Iterator[Batch]:
+    """Batches of the steps from `first_step` on; with several processes each gets every n-th sample.
+
+    Args:
+        last_step: the first that is not given; by default the training's end.
+        unlabelled: see `TrainingSamples`.
+    """
     # Before the workers are forked: OpenCV's threads do not exist in a fork, and a call that needs one never returns.
     cv2.setNumThreads(1)
+    steps = StepSampler(config, first_step, config.steps if last_step is None else last_step, rank, processes)
     loader: DataLoader[dict[str, np.ndarray]] = DataLoader(
-        TrainingSamples(dataset, config), batch_sampler=StepSampler(config, first_step, rank, processes),
+        TrainingSamples(dataset, config, unlabelled), batch_sampler=steps,
         num_workers=config.workers, persistent_workers=False,
         prefetch_factor=2 if config.workers else None, pin_memory=torch.cuda.is_available() and config.device != 'cpu')
     for arrays in loader:
@@ -146,13 +161,14 @@ class StepSampler:
 
     config: TrainingConfig
     first_step: int
+    last_step: int
     rank: int
     processes: int
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        for step in range(self.first_step, self.config.steps):
+        for step in range(self.first_step, self.last_step):
             batch = range(self.config.phase_at(step).batch_size)
             yield [(step, item) for item in batch[self.rank::self.processes]]
 
     def __len__(self) -> int:
-        return self.config.steps - self.first_step
+        return self.last_step - self.first_step

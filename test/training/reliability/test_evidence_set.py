@@ -1,18 +1,16 @@
 """The evidence of sensors: simulated and real ones, kept in files so that a stopped run goes on."""
-import cv2
 import numpy as np
 import pytest
 import torch
 
-from rsgmamba_ros.data.synthetic.dataset import SyntheticDataset
 from rsgmamba_ros.network.presets import create_network
 from rsgmamba_ros.network.reliability.profiled.head import QUESTIONS
 from rsgmamba_ros.training.reliability.evidence_set import (
     collect_evidence,
     EvidenceConfig,
     question_of,
-    RealSensors,
 )
+from rsgmamba_ros.training.samples.real_sensors import RealSensors
 from rsgmamba_ros.vocabulary.images import Modality
 from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig
 
@@ -27,24 +25,8 @@ def network():
 
 
 @pytest.fixture(scope='module')
-def rooms(tmp_path_factory):
-    return SyntheticDataset(Modality.DEPTH, first_seed=0, rooms=6, cache=tmp_path_factory.mktemp('rooms'), height=64,
-                            width=96)
-
-
-@pytest.fixture(scope='module')
-def camera(tmp_path_factory, rooms):
-    """A folder of images of one real camera, as `sensor_frames` has them."""
-    folder = tmp_path_factory.mktemp('sensors')
-    for kind in ('rgb', 'depth'):
-        (folder / 'front' / kind).mkdir(parents=True)
-    for index in range(3):
-        sample = rooms[index]
-        cv2.imwrite(str(folder / 'front' / 'rgb' / f'{index:04d}.png'), sample.rgb[..., ::-1])
-        depth = np.nan_to_num(sample.auxiliary * 1000).astype(np.uint16)
-        cv2.imwrite(str(folder / 'front' / 'depth' / f'{index:04d}.png'), depth)
-    (folder / 'left_out.txt').write_text('front__0001\n')
-    return folder
+def rooms(render_rooms):
+    return render_rooms(0, 6)
 
 
 def config(camera):

@@ -11,6 +11,7 @@ from types import FrameType
 
 from tqdm import tqdm
 
+from rsgmamba_ros.data.bags.ordering import ORDERS
 from rsgmamba_ros.data.bags.reader import BagReader
 from rsgmamba_ros.data.bags.topics import find_auxiliary
 from rsgmamba_ros.data.messages.images import ImageContent, LABELS
@@ -53,6 +54,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('--precision', help=_instead_of_file('precision', 'arithmetic of the network'))
     parser.add_argument('--threads', type=int, help=_instead_of_file(
         'threads', "of the network on the CPU; 0 for torch's own choice"))
+    parser.add_argument('--order-by', choices=ORDERS, default='log', help='time of a message: that of its recording, '
+                        'or the stamp in its header, for converted or simulated bags (default: %(default)s)')
     parser.add_argument('--no-results-bag', action='store_true', help='do not write label maps and overlays as a bag')
     parser.add_argument('--hash-bag', action='store_true', help='hash all of the bag, not samples of it')
 
@@ -63,8 +66,10 @@ def run(arguments: Namespace) -> int:
     Returns:
         The exit status: 0 if all was read, 3 if a part of it could not be read, 130 after Ctrl-C.
     """
-    with BagReader(arguments.bag) as bag, _stop_request() as should_stop:
-        options = _options(arguments, bag)
+    settings = load_settings(arguments.params_file) if arguments.params_file else NodeSettings()
+    with (BagReader(arguments.bag, decoding=settings.decoding(), order_by=arguments.order_by) as bag,
+          _stop_request() as should_stop):
+        options = _options(arguments, bag, settings)
         session = ReplaySession(options, bag)
         said = list(bag.damage)
         _warn(said)
@@ -84,8 +89,7 @@ def _warn(lines: Iterable[str]) -> None:
         print(f'warning: {line}', file=sys.stderr)
 
 
-def _options(arguments: Namespace, bag: BagReader) -> ReplayOptions:
-    settings = load_settings(arguments.params_file) if arguments.params_file else NodeSettings()
+def _options(arguments: Namespace, bag: BagReader, settings: NodeSettings) -> ReplayOptions:
     auxiliary = arguments.auxiliary
     if not (auxiliary or arguments.params_file or arguments.checkpoint):
         auxiliary = str(find_auxiliary(bag))

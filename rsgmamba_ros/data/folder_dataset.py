@@ -9,12 +9,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from rsgmamba_ros.data.layouts import DatasetLayout, DEFAULT_DEPTH_UNIT_M, find_image, sample_names
-from rsgmamba_ros.data.messages.compressed_images import check_size, size_in_header
+from rsgmamba_ros.data.layouts import DatasetLayout, find_image, sample_names
+from rsgmamba_ros.data.messages.compressed_images import decode_file
+from rsgmamba_ros.data.messages.encodings import equal_channels, upper_8_bits
 from rsgmamba_ros.data.palette_images import decode_label_image
 from rsgmamba_ros.data.samples import Sample
 from rsgmamba_ros.pipeline.preprocessing import sensor_units
-from rsgmamba_ros.vocabulary.depth import depth_in_metres
+from rsgmamba_ros.vocabulary.decoding import DEFAULT_DECODING
+from rsgmamba_ros.vocabulary.depth import depth_in_metres, MILLIMETRE_M
 from rsgmamba_ros.vocabulary.errors import DatasetError, ImageError
 from rsgmamba_ros.vocabulary.images import Modality, StampedImage
 from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig
@@ -70,7 +72,7 @@ class FolderDataset:
     def _read(self, index: int) -> Sample:
         rgb_path, auxiliary_path, *label_paths = self.paths(index)
         # A four-channel file holds blue, green, red and the auxiliary channel, as OpenCV gives it.
-        rgb = cv2.cvtColor(np.ascontiguousarray(read_image(rgb_path, colour=True)[..., :3]), cv2.COLOR_BGR2RGB)
+        rgb = cv2.cvtColor(np.ascontiguousarray(self._read_image(rgb_path, colour=True)[..., :3]), cv2.COLOR_BGR2RGB)
         auxiliary = self._auxiliary(auxiliary_path)
         if self.layout.sizes_differ and auxiliary.shape != rgb.shape[:2]:
             auxiliary = cv2.resize(auxiliary, (rgb.shape[1], rgb.shape[0]), interpolation=cv2.INTER_NEAREST)
@@ -84,6 +86,9 @@ class FolderDataset:
                 raise DatasetError(f'{path} is {image.shape[0]}x{image.shape[1]}, its RGB image '
                                    f'{rgb.shape[0]}x{rgb.shape[1]}')
         return Sample(rgb, auxiliary, label_map, self.names[index])
+
+    def _read_image(self, path: Path, *, colour: bool = False) -> np.ndarray:
+        return read_image(path, colour=colour, max_pixels=self.layout.max_image_pixels)
 
     def paths(self, index: int) -> tuple[Path, ...]:
         """Files of a sample: RGB, auxiliary, and labels where the layout has them.
@@ -99,15 +104,14 @@ class FolderDataset:
             raise DatasetError(f'sample {self.names[index]!r} of {str(self.root)!r}: {error}') from error
 
     def _auxiliary(self, path: Path) -> np.ndarray:
-        pixels = read_image(path)
+        pixels = self._read_image(path)
         if self.layout.auxiliary_channel is not None:
             pixels = _channel(pixels, self.layout.auxiliary_channel, path)
         elif pixels.ndim == 3:
-            # A grey image that was saved in colour has three equal channels.
-            pixels = pixels[..., 0]
+            pixels = _grey(pixels, path)
         pixels = np.ascontiguousarray(pixels)
         if self.auxiliary is Modality.DEPTH:
-            if pixels.dtype == np.uint8 and self.layout.depth_unit_m == DEFAULT_DEPTH_UNIT_M:
+            if pixels.dtype == np.uint8 and self.layout.depth_unit_m == MILLIMETRE_M:
                 raise DatasetError(f'{path} has 8 bits a pixel: millimetres would end at 0.255 m. Set depth_unit_m of '
                                    'the layout to the metres of one step, or give 16-bit or float images')
             return depth_in_metres(pixels, unit_m=self.layout.depth_unit_m)
@@ -119,7 +123,10 @@ class FolderDataset:
             raise DatasetError(f'{path}: {error}') from error
 
     def _label_map(self, path: Path) -> np.ndarray:
-        values = decode_label_image(_content(path))
+        try:
+            values = decode_label_image(_content(path), str(path), max_pixels=self.layout.max_image_pixels)
+        except ImageError as error:
+            raise DatasetError(str(error)) from error
         if values is None:
             raise DatasetError(f'{path} is no image, or damaged')
         if values.ndim != 2 or values.dtype not in (np.uint8, np.uint16):
@@ -144,23 +151,33 @@ def _channel(pixels: np.ndarray, channel: int, path: Path) -> np.ndarray:
     return pixels[..., channel]
 
 
-def read_image(path: Path, *, colour: bool = False) -> np.ndarray:
-    """An image file as it is stored, colour channels in BGR order; grey becomes colour if that is asked for.
+def _grey(pixels: np.ndarray, path: Path) -> np.ndarray:
+    """The values of a grey image that was saved in colour, (H, W, 3) -> (H, W)."""
+    try:
+        return equal_channels(pixels)
+    except ImageError as error:
+        raise DatasetError(f'{path}: {error}') from error
+
+
+def read_image(path: Path, *, colour: bool = False,
+               max_pixels: int = DEFAULT_DECODING.max_image_pixels) -> np.ndarray:
+    """An image file as it is stored, colour channels in BGR order; by the decoder of compressed messages.
+
+    Args:
+        colour: whether grey becomes colour, and 16 bits become the upper 8.
+        max_pixels: a larger image is refused before it is decoded.
 
     Raises:
-        DatasetError: the file cannot be read or is no image.
+        DatasetError: the file cannot be read, is no image, damaged or too large.
     """
-    data = _content(path)
     try:
-        check_size(size_in_header(data), str(path))
+        image = decode_file(np.frombuffer(_content(path), np.uint8), str(path), max_pixels=max_pixels)
     except ImageError as error:
         raise DatasetError(str(error)) from error
-    content = np.frombuffer(data, np.uint8)
-    image = cv2.imdecode(content, cv2.IMREAD_UNCHANGED) if content.size else None
-    if image is None:
-        raise DatasetError(f'{path} is no image, or damaged')
+    if colour and image.dtype == np.uint16:
+        image = upper_8_bits(image)
     if colour and image.dtype != np.uint8:
-        raise DatasetError(f'{path} has {image.dtype} pixels; a colour image has 8 bits a channel')
+        raise DatasetError(f'{path} has {image.dtype} pixels; a colour image has 8 or 16 bits a channel')
     return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) if colour and image.ndim == 2 else image
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import sys
 
 from rsgmamba_ros.vocabulary.config_file import load_config
+from rsgmamba_ros.vocabulary.decoding import DEFAULT_DECODING
+from rsgmamba_ros.vocabulary.depth import MILLIMETRE_M
 from rsgmamba_ros.vocabulary.errors import ConfigError, DatasetError
 from rsgmamba_ros.vocabulary.images import Modality
 from rsgmamba_ros.vocabulary.labels import LabelSpace
@@ -14,9 +16,6 @@ from rsgmamba_ros.vocabulary.preprocessing import ThermalScaling
 
 #: Endings that are tried for a path without one.
 ENDINGS = ('.png', '.jpg', '.jpeg', '.tif', '.tiff')
-
-#: Metres of one step of integer depth, as ROS and most datasets have it (REP 118).
-DEFAULT_DEPTH_UNIT_M = 0.001
 
 
 @dataclass(frozen=True)
@@ -51,6 +50,7 @@ class DatasetLayout:
         label_offset: added to the values of label images; what then is no class is ignored.
         label_classes: class of each value (after the offset), for files with finer classes; empty for the value itself.
         depth_unit_m: metres of one step of integer depth.
+        max_image_pixels: larger images are refused before they are decoded.
         thermal: how thermal values become its unit.
         note: what a user should know, e.g. that labels are no ground truth.
     """
@@ -67,7 +67,8 @@ class DatasetLayout:
     sizes_differ: bool = False
     label_offset: int = 0
     label_classes: tuple[int, ...] = ()
-    depth_unit_m: float = DEFAULT_DEPTH_UNIT_M
+    depth_unit_m: float = MILLIMETRE_M
+    max_image_pixels: int = field(default=DEFAULT_DECODING.max_image_pixels, repr=False)  # no part of a digest
     thermal: ThermalScaling = field(default_factory=lambda: ThermalScaling(1.0, 0.0, 'raw', low=0.0, high=255.0))
     note: str = ''
 

@@ -7,19 +7,29 @@ import zlib
 import cv2
 import numpy as np
 
+from rsgmamba_ros.data.messages.compressed_images import check_size, size_in_header
+from rsgmamba_ros.vocabulary.decoding import DEFAULT_DECODING
+
 _PNG_START = b'\x89PNG\r\n\x1a\n'
 _PALETTE = 3  #: the colour type of a PNG with a palette
 
 
-def decode_label_image(content: bytes) -> np.ndarray | None:
+def decode_label_image(content: bytes, what: str = 'label image', *,
+                       max_pixels: int = DEFAULT_DECODING.max_image_pixels) -> np.ndarray | None:
     """Decode a label image; of a PNG with a palette the indices and not the colours.
 
     Args:
         content: the file.
+        what: names it in errors.
+        max_pixels: a larger image is refused before it is decoded.
 
     Returns:
         (H, W) of the file's integer type, or (H, W, C) where it has colours; None if it is no image.
+
+    Raises:
+        ImageError: it is too large.
     """
+    check_size(size_in_header(content), what, max_pixels=max_pixels)
     scale = 1
     if content.startswith(_PNG_START) and content[25:26] == bytes([_PALETTE]):
         content, scale = _as_grey(content), 255 // (2**content[24] - 1)

@@ -14,8 +14,10 @@ from typing import TypeVar
 from rsgmamba_ros.pipeline.segmenter_config import SegmenterConfig
 from rsgmamba_ros.pipeline.synchronisation.config import SynchroniserConfig
 from rsgmamba_ros.vocabulary.config_file import parse_config
+from rsgmamba_ros.vocabulary.decoding import Decoding, DEFAULT_DECODING
 from rsgmamba_ros.vocabulary.errors import ConfigError
 from rsgmamba_ros.vocabulary.images import AUXILIARY_MODALITIES, Modality
+from rsgmamba_ros.vocabulary.preprocessing import ThermalStretch
 
 Value = bool | int | float | str
 T = TypeVar('T', bool, int, float, str)
@@ -100,6 +102,12 @@ class NodeSettings:
         'rgb.transport', 'auto', _TRANSPORT, choices=_TRANSPORTS, node_only=_BAG_HAS_TYPES)
     auxiliary_transport: str = _parameter(
         'auxiliary.transport', 'auto', _TRANSPORT, choices=_TRANSPORTS, node_only=_BAG_HAS_TYPES)
+    max_image_pixels: int = _parameter(
+        'max_image_pixels', DEFAULT_DECODING.max_image_pixels, 'larger images are refused before they are decoded',
+        limits=(1, 1e9))
+    depth_unit_m: float = _parameter(
+        'depth_unit_m', DEFAULT_DECODING.depth_unit_m, 'metres of one step of integer depth; REP-118 has millimetres, '
+        'some cameras send 0.0001', limits=(1e-6, 1.0))
     max_skew_s: float = _parameter(
         'max_skew_s', SynchroniserConfig.max_skew_s, 'largest stamp difference of two images in one bundle, seconds',
         limits=(0.0, 10.0))
@@ -144,6 +152,13 @@ class NodeSettings:
         node_only=_WHOLE_LABEL_MAP)
     thermal_scale: float = _parameter('thermal_scale', math.nan, _TEMPERATURE)
     thermal_offset: float = _parameter('thermal_offset', math.nan, _TEMPERATURE)
+    thermal_stretch: str = _parameter(
+        'thermal_stretch', SegmenterConfig.thermal_stretch, 'temperatures that the network sees: range (fixed limits), '
+        "percentile (1st to 99th of each image, needs no scale), or checkpoint for the checkpoint's choice",
+        choices=('checkpoint', *(stretch.value for stretch in ThermalStretch)))
+    expect_noise: bool = _parameter(
+        'expect_noise', SegmenterConfig.expect_noise, 'equal images are a frozen sensor; false for simulated cameras '
+        'without noise, whose images are equal while nothing moves')
     sensor_profile: str = _parameter(
         'sensor_profile', SegmenterConfig.sensor_profile, 'file of the sensor profile, made by `rsgmamba profile` or '
         'the service ~/learn_sensor; empty for the general prior')
@@ -185,7 +200,11 @@ class NodeSettings:
             min_signal_quality=self.min_signal_quality, restore=self.restore, late_fusion=self.late_fusion,
             output_height=self.output_height, output_width=self.output_width,
             thermal_scale=_number(self.thermal_scale), thermal_offset=_number(self.thermal_offset),
-            sensor_profile=self.sensor_profile)
+            sensor_profile=self.sensor_profile, thermal_stretch=self.thermal_stretch, expect_noise=self.expect_noise)
+
+    def decoding(self) -> Decoding:
+        """What the decoder of image messages must know."""
+        return Decoding(max_image_pixels=self.max_image_pixels, depth_unit_m=self.depth_unit_m)
 
     def as_parameters(self) -> dict[str, Value]:
         """The values by the parameters' names."""

@@ -11,15 +11,16 @@ from rsgmamba_ros.network.checkpoint import Checkpoint, load_checkpoint
 from rsgmamba_ros.pipeline import restoration
 from rsgmamba_ros.pipeline.execution.engine import Engine
 from rsgmamba_ros.pipeline.execution.network_path import Decision, HostPath, NetworkPath, PATHS
+from rsgmamba_ros.pipeline.monitoring.advice import advice
 from rsgmamba_ros.pipeline.monitoring.registration import RegistrationMonitor
-from rsgmamba_ros.pipeline.monitoring.signal_quality import SignalQuality, SignalQualityMonitor
+from rsgmamba_ros.pipeline.monitoring.signal_quality import SignalQuality, SignalQualityConfig, SignalQualityMonitor
 from rsgmamba_ros.pipeline.postprocessing import resize_decision
 from rsgmamba_ros.pipeline.preprocessing import sensor_units, stack_inputs
 from rsgmamba_ros.pipeline.resampling import resize
 from rsgmamba_ros.pipeline.segmenter_config import SegmenterConfig
 from rsgmamba_ros.vocabulary.errors import ImageError
 from rsgmamba_ros.vocabulary.images import BundleSlot, ImageBundle, Modality, Presence
-from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig
+from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig, ThermalStretch
 from rsgmamba_ros.vocabulary.segmentation import ModalityReliability, Segmentation
 from rsgmamba_ros.vocabulary.sensor_profile import load_profile, SensorProfile
 
@@ -35,11 +36,13 @@ class _Examined:
         values: the readable images, as `sensor_units` gives them: (H, W, 3) uint8 or (H, W) float32.
         quality: of each readable image.
         errors: why an image that came cannot be read.
+        advice: which parameter to set, where an image makes no sense; see `monitoring.advice`.
     """
 
     values: dict[Modality, np.ndarray]
     quality: dict[Modality, SignalQuality]
     errors: dict[Modality, ImageError]
+    advice: dict[Modality, str]
 
 
 class Segmenter:
@@ -73,7 +76,8 @@ class Segmenter:
         self.engine = Engine(checkpoint, device, precision)
         self.engine.network.late_fusion &= self.config.late_fusion
         self._paths: dict[tuple[int, int], NetworkPath] = {}
-        self._signal_quality = SignalQualityMonitor()
+        quality = SignalQualityConfig() if self.config.expect_noise else SignalQualityConfig(history_images=0)
+        self._signal_quality = SignalQualityMonitor(quality)
         self._registration = RegistrationMonitor()
         self.sensor_profile = ''
         if self.config.sensor_profile:
@@ -136,11 +140,13 @@ class Segmenter:
         return Segmentation(
             stamp_ns=bundle.stamp_ns, frame_id=bundle.leading_image.frame_id, leader=bundle.leader,
             label_map=label_map, confidence=confidence,
-            reports=bundle.reports + tuple(str(error) for error in examined.errors.values()),
+            reports=(*bundle.reports, *map(str, examined.errors.values()),
+                     *(f'{modality}: {text}' for modality, text in examined.advice.items())),
             sensor_profile=self.sensor_profile,
             reliability={modality: _reliability(
                 slot, examined.quality.get(modality), decision.reliability[modality] if modality in used else None,
-                self._causes(modality, slot, examined, repair=repaired.get(modality)))
+                self._causes(modality, slot, examined, repair=repaired.get(modality)),
+                examined.advice.get(modality, ''))
                 for modality, slot in self._slots(bundle).items()})
 
     def _decide(self, values: dict[Modality, np.ndarray]) -> tuple[Decision, dict[Modality, str]]:
@@ -180,7 +186,7 @@ class Segmenter:
         return {**{modality: missing for modality in self.modalities}, **bundle.slots}
 
     def _examine(self, bundle: ImageBundle) -> _Examined:
-        examined = _Examined({}, {}, {})
+        examined = _Examined({}, {}, {}, {})
         for modality in self.seen:
             image = bundle.image(modality)
             if image is not None:
@@ -189,6 +195,11 @@ class Segmenter:
                     examined.quality[modality] = self._signal_quality.assess(image)
                 except ImageError as error:
                     examined.errors[modality] = error
+                    continue
+                text = advice(modality, examined.values[modality], self.preprocessing,
+                              causes=examined.quality[modality].causes)
+                if text:
+                    examined.advice[modality] = text
         return examined
 
     def _choose(self, bundle: ImageBundle, examined: _Examined) -> tuple[Modality, ...]:
@@ -224,17 +235,18 @@ class Segmenter:
 
 
 def _reliability(slot: BundleSlot, quality: SignalQuality | None, learned: float | None,
-                 causes: tuple[str, ...]) -> ModalityReliability:
+                 causes: tuple[str, ...], advice: str) -> ModalityReliability:
     """What is published of one modality; `learned` is None if the network did not use it."""
     signal_quality = quality.value if quality else 0.0
     return ModalityReliability(reliability=(learned or 0.0) * signal_quality, learned=learned or 0.0,
                                signal_quality=signal_quality, presence=slot.presence, used=learned is not None,
-                               causes=causes, skew_s=slot.skew_s, age_s=slot.age_s)
+                               causes=causes, skew_s=slot.skew_s, age_s=slot.age_s, advice=advice)
 
 
 def _preprocessing_of(checkpoint: Checkpoint, config: SegmenterConfig) -> PreprocessingConfig:
     preprocessing = checkpoint.preprocessing
     thermal = preprocessing.thermal
+    stretch = thermal.stretch if config.thermal_stretch == 'checkpoint' else ThermalStretch(config.thermal_stretch)
     return replace(preprocessing, thermal=replace(
-        thermal, scale=thermal.scale if config.thermal_scale is None else config.thermal_scale,
+        thermal, stretch=stretch, scale=thermal.scale if config.thermal_scale is None else config.thermal_scale,
         offset=thermal.offset if config.thermal_offset is None else config.thermal_offset))

@@ -20,6 +20,9 @@ class SegmenterConfig:
         output_width: likewise; both or none are 0.
         thermal_scale: the thermal camera's scale, where it is not the checkpoint's; see `ThermalScaling`.
         thermal_offset: likewise.
+        thermal_stretch: a `ThermalStretch`, or `checkpoint` for that of the checkpoint.
+        expect_noise: whether equal images are those of a frozen sensor; a simulated camera without noise repeats its
+            image while nothing moves.
         sensor_profile: file of the sensor profile that images are compared with; empty for the general prior.
     """
 
@@ -30,6 +33,8 @@ class SegmenterConfig:
     output_width: int = 0
     thermal_scale: float | None = None
     thermal_offset: float | None = None
+    thermal_stretch: str = 'checkpoint'
+    expect_noise: bool = True
     sensor_profile: str = ''
 
     def __post_init__(self) -> None:

@@ -18,7 +18,7 @@ class Causes:
         self.counts: Counter[str] = Counter()
         self._first: dict[tuple[str, str], str] = {}
 
-    def add(self, error: Exception, *, source: str = '') -> None:
+    def add(self, error: Exception | str, *, source: str = '') -> None:
         """Count an error.
 
         Args:

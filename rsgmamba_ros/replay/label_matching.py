@@ -9,7 +9,8 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from rsgmamba_ros.data.palette_images import decode_label_image
-from rsgmamba_ros.vocabulary.errors import DatasetError
+from rsgmamba_ros.vocabulary.decoding import Decoding, DEFAULT_DECODING
+from rsgmamba_ros.vocabulary.errors import DatasetError, ImageError
 
 #: Unit of a stamp by its number of digits: those of this century have 13 in milliseconds, 16 in microseconds.
 _UNITS_NS = {13: 1_000_000, 16: 1000}
@@ -77,7 +78,8 @@ class LabelFolder:
         DatasetError: no file of the folder has such a name.
     """
 
-    def __init__(self, folder: str | Path):
+    def __init__(self, folder: str | Path, decoding: Decoding = DEFAULT_DECODING):
+        self._decoding = decoding
         self._files: dict[int, dict[int, Path]] = {1: {}, 1000: {}, 1_000_000: {}}
         for path in (path for path in Path(folder).glob('*') if path.suffix.lower() == '.png'):
             seconds, dot, fraction = path.stem.replace('_', '.').partition('.')
@@ -107,9 +109,11 @@ class LabelFolder:
             return None
         path = found[0]
         try:
-            label_map = decode_label_image(path.read_bytes())
+            label_map = decode_label_image(path.read_bytes(), str(path), max_pixels=self._decoding.max_image_pixels)
         except OSError as error:
             raise DatasetError(f'cannot read {path}: {error}') from error
+        except ImageError as error:
+            raise DatasetError(str(error)) from error
         if label_map is None or label_map.ndim != 2:
             raise DatasetError(f'{path} is no label image: expected one channel')
         return label_map

@@ -100,6 +100,7 @@ class OfflineReplay:
         self._leading_images = 0
         self._skipped = Causes()
         self._failures = Causes()
+        self._advice = Causes()
         self.read_messages = 0
 
     @property
@@ -111,6 +112,11 @@ class OfflineReplay:
     def failures(self) -> Counter[str]:
         """Bundles that gave no segmentation, by cause."""
         return self._failures.counts
+
+    @property
+    def advice(self) -> Counter[str]:
+        """Bundles whose images make no sense, by the parameter to set."""
+        return self._advice.counts
 
     def run(self, *, should_stop: Callable[[], bool] = lambda: False,
             on_progress: Callable[[int], object] = lambda messages: None) -> bool:
@@ -210,7 +216,11 @@ class OfflineReplay:
         except ImageError as error:
             self._failures.add(error)
             return replace(result, error=str(error))
-        return replace(result, segmentation=segmentation, network_s=perf_counter() - start)
+        network_s = perf_counter() - start
+        for modality, state in segmentation.reliability.items():
+            if state.advice:
+                self._advice.add(state.advice, source=str(modality))
+        return replace(result, segmentation=segmentation, network_s=network_s)
 
     def _publish(self, result: ReplayedBundle, label_map: np.ndarray | None) -> None:
         result = result if label_map is None else replace(result, label_map=label_map)

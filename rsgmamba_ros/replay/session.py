@@ -87,7 +87,7 @@ class ReplaySession:
         # Ground truth is read from the folder or from the bag, never from both.
         named = {**options.topics, LABELS: NONE} if options.labels_folder else options.topics
         topics = find_topics(bag, auxiliary=auxiliary, named=named)
-        labels = LabelFolder(options.labels_folder) if options.labels_folder else None
+        labels = LabelFolder(options.labels_folder, options.settings.decoding()) if options.labels_folder else None
         modalities = tuple(m for m in (Modality.RGB, auxiliary) if m in topics.values())
         self.sources = _sources(options, bag, topics, modalities, self.segmenter)
         counts = {topic.name: topic.count for topic in bag.topics}
@@ -139,6 +139,7 @@ class ReplaySession:
     def _write(self, ended_by: str, wall_s: float) -> Summary:
         findings = self.findings
         findings.skipped, findings.failures = self._replay.skipped, self._replay.failures
+        findings.advice = self._replay.advice
         findings.synchroniser, findings.faults = self._synchroniser.counters, self._injector.observations()
         findings.health = self._health.as_json()
         return write_results(self.options.out, self.sources, findings, ended_by=ended_by, wall_s=wall_s)
@@ -173,7 +174,7 @@ def _sources(options: ReplayOptions, bag: BagReader, topics: Mapping[str, ImageC
     settings = options.settings
     config = {'replay': recorded_settings(settings), 'topics': {name: str(shows) for name, shows in topics.items()},
               'faults': options.faults.split(), 'seed': options.seed, 'device': settings.device,
-              'precision': settings.precision}
+              'precision': settings.precision, 'order_by': bag.order_by}
     return Sources(mode='offline' if segmenter else 'sync only', bag=bag, topics=topics, modalities=modalities,
                    checkpoint=options.checkpoint, labels=segmenter.labels if segmenter else None, config=config,
                    command=options.command, hash_bag=options.hash_bag)

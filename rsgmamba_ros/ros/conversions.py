@@ -16,6 +16,7 @@ from std_msgs.msg import Header
 from rsgmamba_ros.data.messages.images import decode_compressed_image, decode_image, ENCODINGS, stamped_image
 from rsgmamba_ros.data.messages.reliability import create_reliability_message
 from rsgmamba_ros.msg import ModalityReliability, Reliability
+from rsgmamba_ros.vocabulary.decoding import Decoding, DEFAULT_DECODING
 from rsgmamba_ros.vocabulary.errors import ImageError
 from rsgmamba_ros.vocabulary.images import Modality, StampedImage
 from rsgmamba_ros.vocabulary.segmentation import Segmentation
@@ -41,25 +42,29 @@ def stamp_message(stamp_ns: int) -> Time:
     return Time(sec=seconds, nanosec=rest)
 
 
-def image_from_message(message: Image | CompressedImage, modality: Modality, *, received_ns: int) -> StampedImage:
+def image_from_message(message: Image | CompressedImage, modality: Modality, *, received_ns: int,
+                       decoding: Decoding = DEFAULT_DECODING) -> StampedImage:
     """Convert a message; its pixels are a read-only view of the message where nothing had to be changed.
 
     Args:
         message: a CompressedImage may hold JPEG, PNG or compressedDepth.
         received_ns: arrival time, nanoseconds.
+        decoding: largest size, and unit of integer depth.
 
     Raises:
         ImageError: encoding, size or data cannot be used.
     """
     if isinstance(message, CompressedImage):
-        decoded = decode_compressed_image(modality, format=message.format, data=message.data)
+        decoded = decode_compressed_image(modality, format=message.format, data=message.data,
+                                          decoding=decoding)
     elif modality is Modality.RGB and CvBridge and message.encoding not in ENCODINGS[modality]:
         decoded = _decode_with_cv_bridge(message)
     else:
         decoded = decode_image(modality, encoding=message.encoding, height=message.height, width=message.width,
-                               step=message.step, is_bigendian=bool(message.is_bigendian), data=message.data)
+                               step=message.step, is_bigendian=bool(message.is_bigendian), data=message.data,
+                               decoding=decoding)
     return stamped_image(modality, decoded, stamp_ns=nanoseconds(message.header.stamp), received_ns=received_ns,
-                         frame_id=message.header.frame_id)
+                         frame_id=message.header.frame_id, decoding=decoding)
 
 
 def _decode_with_cv_bridge(message: Image) -> tuple[np.ndarray, str]:

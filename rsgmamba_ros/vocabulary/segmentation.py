@@ -24,6 +24,7 @@ class ModalityReliability:
             see `pipeline.restoration`; empty when all is well.
         skew_s: stamp minus the leading image's, seconds; None without an image.
         age_s: time since the newest image of this modality arrived, seconds; None if none ever came.
+        advice: a sentence that names the parameter to set, see `pipeline.monitoring.advice`; empty as a rule.
     """
 
     reliability: float
@@ -34,6 +35,7 @@ class ModalityReliability:
     causes: tuple[str, ...] = ()
     skew_s: float | None = None
     age_s: float | None = None
+    advice: str = ''
 
 
 @dataclass(frozen=True, eq=False)

@@ -99,6 +99,31 @@ def test_a_frozen_depth_stream_is_left_out_until_it_moves(segmenter):
     assert segmenter.segment(bundle(rgb_image(9), depth_image(9))).reliability[DEPTH].used
 
 
+def test_a_frozen_stream_names_expect_noise_and_is_used_without_noise_expected(checkpoint):
+    def last_of_three(**settings):
+        segmenter = Segmenter(checkpoint, device='cpu', config=SegmenterConfig(**settings))
+        for stamp_ns in range(3):
+            result = segmenter.segment(bundle(rgb_image(stamp_ns), replace(depth_image(), stamp_ns=stamp_ns)))
+        return result
+    frozen, still = last_of_three(), last_of_three(expect_noise=False)
+    assert not frozen.reliability[DEPTH].used
+    assert 'set expect_noise to false' in frozen.reliability[DEPTH].advice
+    assert any(report.startswith('depth: ') and 'expect_noise' in report for report in frozen.reports)
+    assert still.reliability[DEPTH].used and not still.reliability[DEPTH].advice
+
+
+def test_depth_in_another_unit_names_the_parameter(segmenter):
+    image = depth_image()
+    result = segmenter.segment(bundle(rgb_image(), replace(image, pixels=image.pixels * np.uint16(10))))
+    assert 'set depth_unit_m' in result.reliability[DEPTH].advice
+
+
+@pytest.mark.parametrize('stretch', ['checkpoint', 'range', 'percentile'])
+def test_the_thermal_stretch_can_be_chosen(checkpoint, stretch):
+    thermal = Segmenter(checkpoint, device='cpu', config=SegmenterConfig(thermal_stretch=stretch)).preprocessing.thermal
+    assert thermal.stretch.value == ('range' if stretch == 'checkpoint' else stretch)
+
+
 def test_the_only_image_is_used_however_bad_it_is(segmenter):
     black = replace(rgb_image(), pixels=np.zeros((48, 80, 3), np.uint8))
     result = segmenter.segment(bundle(black))

@@ -16,6 +16,7 @@ from rsgmamba_ros.data.bags.writer import BagWriter
 from rsgmamba_ros.data.synthetic import SYNTHETIC_LABELS
 from rsgmamba_ros.pipeline.node_settings import PARAMETERS
 from rsgmamba_ros.pipeline.synchronisation.synchroniser import Synchroniser
+from rsgmamba_ros.replay.config import load_settings
 from rsgmamba_ros.vocabulary.images import Modality
 
 START_NS, PERIOD_NS, COUNT = 1_700_000_000_000_000_000, 100_000_000, 15
@@ -93,6 +94,7 @@ def decided(bag, out, lines):
         parts = [segmenter, spy('rsgmamba_ros.ops.cpu.threads.use_threads'),
                  spy('rsgmamba_ros.cli.replay.checkpoint_path', return_value=out),
                  spy('rsgmamba_ros.replay.session.Synchroniser', wraps=Synchroniser),
+                 spy('rsgmamba_ros.cli.replay.BagReader', wraps=BagReader),
                  spy('rsgmamba_ros.replay.observers.result_bag.ResultBag')]
         spy('rsgmamba_ros.cli.replay.warnings', return_value=[])
         spy('rsgmamba_ros.cli.replay.is_read_in_part', return_value=False)
@@ -140,5 +142,5 @@ def test_an_option_of_the_command_line_replaces_the_value_of_the_file(bag, tmp_p
     given = arguments.parse_args([
         str(bag), '--sync-only', '--out', 'out', '--params-file', str(tmp_path / 'params.yaml'), '--device', 'cpu'])
     with BagReader(bag) as reader:
-        settings = _options(given, reader).settings
+        settings = _options(given, reader, load_settings(given.params_file)).settings
     assert (settings.device, settings.precision, settings.threads) == ('cpu', 'float16', 2)

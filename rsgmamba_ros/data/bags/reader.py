@@ -11,6 +11,7 @@ import numpy as np
 
 from rsgmamba_ros.data.bags.compression import decompress_message, ZSTD_MAGIC
 from rsgmamba_ros.data.bags.files import open_bag
+from rsgmamba_ros.data.bags.ordering import in_order_of_stamps, OrderBy
 from rsgmamba_ros.data.bags.records import BagFile, BagMessage, one_line, Topic
 from rsgmamba_ros.data.messages.definitions import typestore
 from rsgmamba_ros.data.messages.encodings import layout_of
@@ -21,6 +22,7 @@ from rsgmamba_ros.data.messages.serialised_images import (
     ImageMessage,
     parse_image_message,
 )
+from rsgmamba_ros.vocabulary.decoding import Decoding, DEFAULT_DECODING
 from rsgmamba_ros.vocabulary.errors import BagError, ImageError
 from rsgmamba_ros.vocabulary.images import Modality, StampedImage
 
@@ -38,12 +40,14 @@ class RecordedImage:
         topic: where it was recorded.
         received_ns: receive time, the bag's clock, nanoseconds.
         message: header and payload.
+        decoding: how `decode` goes about it.
     """
 
     modality: Modality
     topic: str
     received_ns: int
     message: ImageMessage
+    decoding: Decoding = DEFAULT_DECODING
 
     @property
     def stamp_ns(self) -> int:
@@ -65,8 +69,9 @@ class RecordedImage:
         Raises:
             ImageError: another encoding than the modality can have, or damaged data.
         """
-        return stamped_image(self.modality, self.message.decode(self.modality), stamp_ns=self.message.stamp_ns,
-                             received_ns=self.received_ns, frame_id=self.message.frame_id)
+        pixels = self.message.decode(self.modality, self.decoding)
+        return stamped_image(self.modality, pixels, stamp_ns=self.message.stamp_ns, received_ns=self.received_ns,
+                             frame_id=self.message.frame_id, decoding=self.decoding)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +82,13 @@ class RecordedLabelMap:
         topic: where it was recorded.
         received_ns: receive time, the bag's clock, nanoseconds.
         message: header and payload.
+        decoding: how `decode` goes about it.
     """
 
     topic: str
     received_ns: int
     message: ImageMessage
+    decoding: Decoding = DEFAULT_DECODING
 
     @property
     def stamp_ns(self) -> int:
@@ -94,11 +101,16 @@ class RecordedLabelMap:
         Raises:
             ImageError: another encoding than class indices can have, or damaged data.
         """
-        return self.message.decode(LABELS)[0]
+        return self.message.decode(LABELS, self.decoding)[0]
 
 
 class BagReader:
     """A bag of ROS 2 (SQLite, MCAP, compressed, split) or ROS 1. A context manager.
+
+    Args:
+        decoding: of the images, see there.
+        order_by: `header` takes the stamps of images for their receive times, and the order of their stamps for that of
+            their arrival.
 
     Attributes:
         topics: every topic, by name.
@@ -107,11 +119,13 @@ class BagReader:
         skipped: messages that could not be read or parsed, counted by topic and cause, so far.
 
     Raises:
-        BagError: no bag there, or nothing of it can be read.
+        BagError: no bag there, or nothing of it can be read, or no image has the stamp to order it by.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path, *, decoding: Decoding = DEFAULT_DECODING, order_by: OrderBy = 'log'):
         self.path = Path(path)
+        self.decoding = decoding
+        self.order_by = order_by
         self.skipped: Counter[str] = Counter()
         self._stack = ExitStack()
         with ExitStack() as stack:
@@ -121,6 +135,11 @@ class BagReader:
         filled = [file for file in self._files if file.end_ns]
         self.start_ns = min((file.start_ns for file in filled), default=0)
         self.end_ns = max((file.end_ns for file in filled), default=0)
+        if order_by == 'header':
+            stamps = [stamp for stamp in self._stamps_ns([topic.name for topic in self.image_topics]) if stamp]
+            if not stamps:
+                raise BagError(f'{self.path}: no image has a stamp in its header; it cannot be ordered by header')
+            self.start_ns, self.end_ns = min(stamps), max(stamps)
 
     def __enter__(self) -> BagReader:
         return self
@@ -161,7 +180,7 @@ class BagReader:
             BagError: a topic is not in the bag, or carries no images.
         """
         for topic, received_ns, message in self._image_messages(modalities):
-            yield RecordedImage(modalities[topic], topic, received_ns, message)
+            yield RecordedImage(modalities[topic], topic, received_ns, message, self.decoding)
 
     def headers(self, modalities: Mapping[str, Modality]) -> Iterator[RecordedImage]:
         """As `images`, but without payload, which is not even read where the bag's index allows it.
@@ -169,35 +188,54 @@ class BagReader:
         Decoding such an image is an ImageError.
         """
         for topic, received_ns, message in self._image_messages(modalities, head_only=True):
-            yield RecordedImage(modalities[topic], topic, received_ns, message)
+            yield RecordedImage(modalities[topic], topic, received_ns, message, self.decoding)
 
     def label_maps(self, topic: str) -> Iterator[RecordedLabelMap]:
         """Go through the label maps of a topic; otherwise as `images`."""
         for _, received_ns, message in self._image_messages([topic]):
-            yield RecordedLabelMap(topic, received_ns, message)
+            yield RecordedLabelMap(topic, received_ns, message, self.decoding)
 
     def images_and_label_maps(self, contents: Mapping[str, ImageContent]) -> Iterator[RecordedImage | RecordedLabelMap]:
         """Go through the images of some topics, and label maps among them; otherwise as `images`."""
         for topic, received_ns, message in self._image_messages(contents):
             content = contents[topic]
             if isinstance(content, Modality):
-                yield RecordedImage(content, topic, received_ns, message)
+                yield RecordedImage(content, topic, received_ns, message, self.decoding)
             else:
-                yield RecordedLabelMap(topic, received_ns, message)
+                yield RecordedLabelMap(topic, received_ns, message, self.decoding)
 
     def _image_messages(self, topics: Collection[str], *,
                         head_only: bool = False) -> Iterator[tuple[str, int, ImageMessage]]:
         """Topic, receive time in nanoseconds and message, in receive order."""
         for name in topics:
             self.check_topic(name)
+        found = self._parsed(topics, head_only=head_only)
+        if self.order_by == 'header':
+            for topic, _, message in in_order_of_stamps(found, self._stamps_ns(topics)):
+                yield topic, message.stamp_ns, message
+            return
+        for item in found:
+            if item is not None:
+                yield item
+
+    def _parsed(self, topics: Collection[str], *, head_only: bool) -> Iterator[tuple[str, int, ImageMessage] | None]:
+        """Topic, receive time and message in the order of the bag; None for one that is skipped."""
         for (topic, message_type, received_ns, data), ros1 in self._messages(set(topics), head_only=head_only):
             try:
                 message = parse_image_message(data if ros1 else decompress_message(data), message_type, ros1=ros1,
                                               head_only=head_only)
             except (ImageError, ValueError):
                 self.skipped[f'{topic}: no whole message'] += 1
+                yield None
                 continue
             yield topic, received_ns, message
+
+    def _stamps_ns(self, topics: Collection[str]) -> list[int | None]:
+        """The stamps of the images of some topics in the order of the bag, without counting what is skipped."""
+        skipped = self.skipped.copy()
+        stamps = [None if item is None else item[2].stamp_ns for item in self._parsed(topics, head_only=True)]
+        self.skipped = skipped
+        return stamps
 
     def first_images(self, topic: str, count: int) -> list[ImageMessage]:
         """The first images of a topic that can be parsed, at most so many."""

@@ -64,8 +64,13 @@ def upper_8_bits(pixels: np.ndarray) -> np.ndarray:
     return (pixels >> (max(8, bits + bits % 2) - 8)).astype(np.uint8)
 
 
-def _equal_channels(pixels: np.ndarray) -> np.ndarray:
-    colours = pixels[..., :3].astype(np.int16)
+def equal_channels(pixels: np.ndarray) -> np.ndarray:
+    """The values of a grey image in an encoding for colours, (H, W, C) -> (H, W).
+
+    Raises:
+        ImageError: the channels differ: it has colours.
+    """
+    colours = pixels[..., :3].astype(np.int32)
     _check_grey(np.ptp(colours, axis=2))
     return pixels[..., 1]
 
@@ -83,8 +88,8 @@ def _luma_plane(pixels: np.ndarray, *, rows: float) -> np.ndarray:
 
 def _check_grey(differences: np.ndarray) -> None:
     if np.abs(differences).max(initial=0) > _GREY_TOLERANCE:
-        raise ImageError('thermal image has colours; a picture in false colours holds no temperatures, publish the '
-                         'grey or raw values')
+        raise ImageError('image has colours where one channel is expected; a picture in false colours holds no '
+                         'measurements, give the grey or raw values')
 
 
 def _nv24_to_rgb(pixels: np.ndarray) -> np.ndarray:
@@ -100,7 +105,7 @@ def _nv24_to_rgb(pixels: np.ndarray) -> np.ndarray:
 
 
 def _colours(channels: int, code: int | None) -> Layout:
-    return Layout(np.uint8, channels, None if code is None else partial(_convert, code=code), grey=_equal_channels)
+    return Layout(np.uint8, channels, None if code is None else partial(_convert, code=code), grey=equal_channels)
 
 
 def _packed(code: int, *, luma: int) -> Layout:

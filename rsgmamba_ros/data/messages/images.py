@@ -13,13 +13,15 @@ from rsgmamba_ros.data.messages.compressed_images import check_size, decode_comp
 from rsgmamba_ros.data.messages.encodings import (
     COLOUR_ENCODINGS,
     ENCODINGS,
+    equal_channels,
     ImageContent,
     LABELS,
     layout_of,
-    SINGLE_CHANNEL_ENCODINGS,
     to_rgb,
     upper_8_bits,
 )
+from rsgmamba_ros.vocabulary.decoding import Decoding, DEFAULT_DECODING
+from rsgmamba_ros.vocabulary.depth import depth_in_metres, MILLIMETRE_M
 from rsgmamba_ros.vocabulary.errors import ImageError
 from rsgmamba_ros.vocabulary.images import Modality, StampedImage
 
@@ -30,7 +32,7 @@ __all__ = ('ENCODINGS', 'LABELS', 'ImageContent', 'decode_compressed_image', 'de
 
 
 def decode_image(content: ImageContent, *, encoding: str, height: int, width: int, step: int, is_bigendian: bool,
-                 data: Buffer) -> tuple[np.ndarray, str]:
+                 data: Buffer, decoding: Decoding = DEFAULT_DECODING) -> tuple[np.ndarray, str]:
     """Turn the fields of a sensor_msgs/Image into pixels.
 
     Args:
@@ -41,6 +43,7 @@ def decode_image(content: ImageContent, *, encoding: str, height: int, width: in
         step: bytes from one row to the next, padding included.
         data: anything with a buffer (bytes, array.array, ndarray) of at least `height * step` bytes, the last
             row's padding excepted.
+        decoding: limits the size.
 
     Returns:
         The pixels, (H, W, 3) uint8 RGB for colour, (H, W) otherwise, and the encoding that they now have. They
@@ -59,7 +62,7 @@ def decode_image(content: ImageContent, *, encoding: str, height: int, width: in
         raise ImageError(f'{what} is {height}x{width}; both sides of {encoding} must be even')
     if step < row:
         raise ImageError(f'{what} has step {step}, but {width} pixels of {encoding} take {row} bytes')
-    check_size((height, width), what)
+    check_size((height, width), what, max_pixels=decoding.max_image_pixels)
     buffer = np.frombuffer(memoryview(data), np.uint8)
     rows = round(height * layout.rows)
     if buffer.size < (needed := step * (rows - 1) + row):
@@ -82,13 +85,15 @@ def decode_image(content: ImageContent, *, encoding: str, height: int, width: in
     return pixels, name
 
 
-def decode_compressed_image(content: ImageContent, *, format: str, data: Buffer) -> tuple[np.ndarray, str]:
+def decode_compressed_image(content: ImageContent, *, format: str, data: Buffer,
+                            decoding: Decoding = DEFAULT_DECODING) -> tuple[np.ndarray, str]:
     """Turn the fields of a sensor_msgs/CompressedImage into pixels: JPEG, PNG, TIFF, compressedDepth.
 
     Args:
         content: as for `decode_image`.
         format: as image_transport writes it, `jpeg` or `bgr8; jpeg compressed bgr8` or `16UC1; compressedDepth png`.
         data: anything with a buffer.
+        decoding: limits the size.
 
     Returns:
         As `decode_image`.
@@ -99,14 +104,13 @@ def decode_compressed_image(content: ImageContent, *, format: str, data: Buffer)
     buffer = np.frombuffer(memoryview(data), np.uint8)
     what = f'{content} image of format {format!r}'
     if 'compresseddepth' in format.lower():
-        pixels = decode_compressed_depth(buffer, format, what)
+        pixels = decode_compressed_depth(buffer, format, what, max_pixels=decoding.max_image_pixels)
     else:
-        pixels = decode_file(buffer, what)
+        pixels = decode_file(buffer, what, max_pixels=decoding.max_image_pixels)
     if content is Modality.RGB:
         return _decoded_colours(pixels, format), 'rgb8'
     if pixels.ndim == 3 and content is Modality.THERMAL and pixels.dtype == np.uint8:
-        grey = SINGLE_CHANNEL_ENCODINGS['bgr8'][1].grey
-        pixels = grey(pixels) if grey else pixels
+        pixels = equal_channels(pixels)
     if pixels.ndim == 3:
         raise ImageError(f'{what} has {pixels.shape[2]} channels; expected one')
     names = {'uint8': 'mono8', 'uint16': '16UC1', 'float32': '32FC1'}
@@ -117,9 +121,14 @@ def decode_compressed_image(content: ImageContent, *, format: str, data: Buffer)
 
 
 def stamped_image(modality: Modality, decoded: tuple[np.ndarray, str], *, stamp_ns: int, received_ns: int,
-                  frame_id: str) -> StampedImage:
-    """Put the pixels of `decode_image` or `decode_compressed_image` under their header."""
+                  frame_id: str, decoding: Decoding = DEFAULT_DECODING) -> StampedImage:
+    """Put the pixels of `decode_image` or `decode_compressed_image` under their header.
+
+    Integer depth in another unit than millimetres becomes metres, `32FC1`: every later stage knows both of REP-118.
+    """
     pixels, encoding = decoded
+    if modality is Modality.DEPTH and pixels.dtype.kind == 'u' and decoding.depth_unit_m != MILLIMETRE_M:
+        pixels, encoding = depth_in_metres(pixels, unit_m=decoding.depth_unit_m), '32FC1'
     return StampedImage(modality, stamp_ns, received_ns, pixels, encoding, frame_id)
 
 

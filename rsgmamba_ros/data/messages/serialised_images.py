@@ -11,6 +11,7 @@ import struct
 import numpy as np
 
 from rsgmamba_ros.data.messages.images import decode_compressed_image, decode_image, ImageContent
+from rsgmamba_ros.vocabulary.decoding import Decoding, DEFAULT_DECODING
 from rsgmamba_ros.vocabulary.errors import ImageError
 
 IMAGE_TYPE = 'sensor_msgs/msg/Image'
@@ -46,12 +47,12 @@ class ImageMessage:
     is_bigendian: bool
     data: memoryview
 
-    def decode(self, content: ImageContent) -> tuple[np.ndarray, str]:
+    def decode(self, content: ImageContent, decoding: Decoding = DEFAULT_DECODING) -> tuple[np.ndarray, str]:
         """Pixels and their encoding; see `decode_image` for arguments, result and errors."""
         if self.compressed:
-            return decode_compressed_image(content, format=self.encoding, data=self.data)
+            return decode_compressed_image(content, format=self.encoding, data=self.data, decoding=decoding)
         return decode_image(content, encoding=self.encoding, height=self.height, width=self.width, step=self.step,
-                            is_bigendian=self.is_bigendian, data=self.data)
+                            is_bigendian=self.is_bigendian, data=self.data, decoding=decoding)
 
 
 def parse_image_message(raw: bytes | memoryview, message_type: str, *, ros1: bool = False,

@@ -12,7 +12,7 @@ import statistics
 from typing import TypeVar
 
 from rsgmamba_ros.pipeline.monitoring.health_report import Dropout, Finding, HealthLevel, HealthReport, InputHealth
-from rsgmamba_ros.pipeline.synchronisation.stream_clock import NS_PER_S, StreamClock
+from rsgmamba_ros.pipeline.synchronisation.stream_clock import NS_PER_S, PACE_LIMITS, StreamClock
 from rsgmamba_ros.vocabulary.errors import ConfigError
 from rsgmamba_ros.vocabulary.images import ImageBundle, Modality
 from rsgmamba_ros.vocabulary.segmentation import Segmentation
@@ -121,6 +121,7 @@ class HealthMonitor:
         if segmentation.stamp_ns:
             self._latencies_s.append((now_ns, (now_ns - segmentation.stamp_ns) / NS_PER_S))
         for modality, reliability in segmentation.reliability.items():
+            self._inputs[modality].advice = now_ns, reliability.advice
             if reliability.used:
                 self._inputs[modality].reliabilities.append((now_ns, reliability.reliability))
 
@@ -159,6 +160,8 @@ class HealthMonitor:
             findings.append(Finding(HealthLevel.WARN, name, (
                 f'arrives at {100 * health.rate_hz / learned:.0f} % of its rate ({health.rate_hz:.1f} of '
                 f'{learned:.1f} Hz): images are lost on the way')))
+        if health.advice:
+            findings.append(Finding(HealthLevel.WARN, name, health.advice))
         if health.reliability is not None and health.reliability < self.config.min_reliability:
             findings.append(Finding(HealthLevel.WARN, name, f'reliability is {health.reliability:.2f}'))
         return findings
@@ -205,6 +208,7 @@ class _Input:
     def __init__(self) -> None:
         self.clock = StreamClock()
         self.images = 0
+        self.advice = (0, '')  #: of the newest result: its time and which parameter to set
         self.dropout_count = 0
         self.dropouts: deque[Dropout] = deque(maxlen=KEPT_DROPOUTS)
         self.arrivals: deque[tuple[int, None]] = deque(maxlen=KEPT_VALUES)
@@ -235,7 +239,8 @@ class _Input:
             self.images, rate_hz, self._learned_rate_hz(rate_hz, now_ns, window_ns),
             None if silence is None else silence / NS_PER_S, count, dropouts,
             {presence: number / presences.total() for presence, number in presences.items()},
-            statistics.fmean(reliabilities) if reliabilities else None)
+            statistics.fmean(reliabilities) if reliabilities else None,
+            self.advice[1] if self.advice[0] > since_ns else '')
 
     def _learned_rate_hz(self, rate_hz: float, now_ns: int, window_ns: int) -> float | None:
         if not self._rates_hz or now_ns - self._rates_hz[-1][0] >= window_ns:
@@ -243,7 +248,9 @@ class _Input:
         usual = [rate for _, rate in self._rates_hz if rate > 0]
         rates = [statistics.median(usual)] if len(usual) > 2 else []
         if self.clock.shortest_period_ns:
-            rates.append(NS_PER_S / self.clock.shortest_period_ns)
+            # A simulation at half speed delivers its stamps at half their rate, and loses none.
+            pace = self.clock.observed_pace
+            rates.append(NS_PER_S / self.clock.shortest_period_ns * (pace if pace < PACE_LIMITS[0] else 1))
         return max(rates, default=None)
 
 

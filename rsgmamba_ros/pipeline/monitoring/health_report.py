@@ -50,6 +50,7 @@ class InputHealth:
         dropouts: newest last, bounded; `dropout_count` counts all.
         presence: share of the window's bundles by presence.
         reliability: mean over the window's results that used it; None if none did.
+        advice: which parameter to set, by the last result of the window; empty as a rule.
     """
 
     images: int
@@ -60,6 +61,7 @@ class InputHealth:
     dropouts: tuple[Dropout, ...]
     presence: Mapping[str, float]
     reliability: float | None
+    advice: str = ''
 
 
 @dataclass(frozen=True)

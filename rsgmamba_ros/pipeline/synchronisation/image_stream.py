@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from rsgmamba_ros.pipeline.synchronisation.clock_comparison import ClockComparison
-from rsgmamba_ros.pipeline.synchronisation.stream_clock import NS_PER_S, StreamClock
+from rsgmamba_ros.pipeline.synchronisation.stream_clock import NS_PER_S, share_a_pace, StreamClock
 from rsgmamba_ros.vocabulary.images import Modality, StampedImage
 
 
@@ -111,6 +111,8 @@ class ImageStream:
     def relative_lag_ns(self, arrival: Arrival) -> int | None:
         """How much later than the reference stream's fastest an image came; None while that cannot be said."""
         if self._reference is None or self._reference.clock.pace != 1:
+            return None
+        if share_a_pace(self.clock, self._reference.clock):
             return None
         usual = self._reference.clock.usual_lag_ns
         return None if usual is None else arrival.lag_ns - usual

@@ -167,6 +167,17 @@ class StreamClock:
         newest = islice(reversed(self._accepted), VARYING_IMAGES)
         return min((received - stamp for stamp, received in newest), default=None)
 
+    @property
+    def observed_pace(self) -> float:
+        """Seconds that stamps advance in a second of arrivals, by the whole window; 1 before the second image."""
+        return _pace(list(self._accepted)) if len(self._accepted) > 1 else 1.0
+
+    @property
+    def starting_pace(self) -> float:
+        """`observed_pace` while `pace` cannot be told yet; 1 afterwards and in the first three images."""
+        is_starting = len(self._accepted) < WINDOW_IMAGES or self._other_pace_since_ns is not None
+        return self.observed_pace if is_starting and len(self._accepted) >= RHYTHM_IMAGES else 1.0
+
     def _observe_arrival(self, received_ns: int) -> None:
         if len(self._arrivals) >= RHYTHM_IMAGES and self.is_dead(received_ns):
             self._arrivals.clear()
@@ -212,6 +223,13 @@ class StreamClock:
             self._other_pace_since_ns = received_ns
         if received_ns - self._other_pace_since_ns >= PACE_NS:
             self.pace = _pace(images)
+
+
+def share_a_pace(one: StreamClock, other: StreamClock) -> bool:
+    """Whether two streams have just begun and advance alike at a pace that no clock fault gives: a simulation."""
+    paces = sorted((one.starting_pace, other.starting_pace))
+    low, high = PACE_LIMITS
+    return (paces[1] < low or paces[0] > high) and paces[1] < 1.1 * paces[0]
 
 
 def varies(lags_ns: Collection[int]) -> bool:

@@ -11,10 +11,15 @@ import math
 import numpy as np
 
 from rsgmamba_ros.evaluation.fault_injection import Image
+from rsgmamba_ros.pipeline.synchronisation.stream_clock import PACE_LIMITS
 from rsgmamba_ros.replay.offline import Observer, ReplayedBundle
 from rsgmamba_ros.vocabulary.images import Modality, Presence
 
 PRESENCES = tuple(Presence)
+
+#: Fewer images tell nothing of the pace of the stamps.
+_FEWEST_FOR_PACE = 10
+_BY_HEADER = 'the option --order-by header'
 
 
 class Columns:
@@ -76,6 +81,21 @@ class Timeline(Observer):
                 used=state is not None and state.used, reliability=state.reliability if state else math.nan,
                 learned=state.learned if state else math.nan,
                 signal_quality=state.signal_quality if state else math.nan)
+
+
+def time_advice(timeline: Timeline) -> dict[str, int]:
+    """Whether to order the bag by header stamps: what the log times show, and for how many bundles."""
+    for modality, columns in timeline.arrivals.items():
+        times, count = columns['time_s'], len(timeline.bundles)
+        if len(times) < _FEWEST_FOR_PACE:
+            continue
+        arrived, stamped = (float(values[-1] - values[0]) for values in (times, times - columns['delivery_s']))
+        if not arrived and stamped:
+            return {f'{modality}: all log times are equal; the order of the stamps is used with {_BY_HEADER}': count}
+        if arrived and not PACE_LIMITS[0] < stamped / arrived < PACE_LIMITS[1]:
+            return {f'{modality}: stamps advance {stamped / arrived:.2g} s in a second of log time, as those of a '
+                    f'simulation; the stamps alone are used with {_BY_HEADER}': count}
+    return {}
 
 
 def _number(value: float | None) -> float:

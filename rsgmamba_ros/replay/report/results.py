@@ -14,7 +14,7 @@ from rsgmamba_ros.data.messages.images import ImageContent
 from rsgmamba_ros.evaluation.fault_injection import FaultObservation
 from rsgmamba_ros.replay import provenance
 from rsgmamba_ros.replay.observers.episodes import find_episodes
-from rsgmamba_ros.replay.observers.timeline import Timeline
+from rsgmamba_ros.replay.observers.timeline import time_advice, Timeline
 from rsgmamba_ros.replay.report import figures, tables
 from rsgmamba_ros.replay.report.page import class_legend, FigurePart, legend, Part, PicturesPart, Report, StripPart
 from rsgmamba_ros.replay.report.schema import CheckpointSummary, HealthSummary, SourcesSummary, Summary
@@ -83,6 +83,7 @@ class Findings:
     Attributes:
         skipped: images and labels that could not be used, by cause.
         failures: bundles without a segmentation, by cause.
+        advice: bundles that make no sense, by the parameter or option to set.
         synchroniser: its counters.
         health: as `ReplayHealth.as_json` gives it.
         faults: as `FaultInjector.observations` gives them.
@@ -93,6 +94,7 @@ class Findings:
     pictures: PictureCollector | None = None
     skipped: Mapping[str, int] = field(default_factory=dict)
     failures: Mapping[str, int] = field(default_factory=dict)
+    advice: Mapping[str, int] = field(default_factory=dict)
     synchroniser: Mapping[str, int] = field(default_factory=dict)
     health: HealthSummary = field(default_factory=lambda: HealthSummary(level='OK', findings=[]))
     faults: Sequence[FaultObservation] = ()
@@ -124,6 +126,7 @@ def build_summary(sources: Sources, findings: Findings, *, ended_by: str, wall_s
         'miou': score['miou'] if score else None, 'score': score,
         **summarise(timeline, episodes, leader=sources.modalities[0]), 'health': findings.health,
         'skipped': dict(findings.skipped), 'failures': dict(findings.failures),
+        'advice': {**findings.advice, **time_advice(timeline)},
         'synchroniser': dict(sorted(findings.synchroniser.items())), 'faults': list(findings.faults),
         'seed': findings.seed, **sources.as_json(),
         'performance': {'wall_s': round(wall_s, 3), 'network_s': round(network_s, 3),

@@ -176,6 +176,7 @@ class Summary(TimelineSummary, SourcesSummary):
     health: HealthSummary
     skipped: dict[str, int]
     failures: dict[str, int]
+    advice: dict[str, int]
     synchroniser: dict[str, int]
     faults: list[FaultObservation]
     seed: int

@@ -21,6 +21,9 @@ def warnings(summary: Summary) -> list[str]:
                         f'{bag["duration_s"]:.1f} s.')
     lines += [f'{count} skipped: {cause}' for cause, count in summary['skipped'].items()]
     lines += [f'{count} bundles without segmentation: {cause}' for cause, count in summary['failures'].items()]
+    # What only some bundles have is a fault of a sensor, and an episode; what most have is a setting.
+    lines += [f'{text} ({count} bundles)' for text, count in summary['advice'].items()
+              if 2 * count > summary['segmented']]
     unlabelled = summary['score']['unlabelled'] if summary['score'] else {}
     return lines + [f'{count} bundles not scored: {cause}' for cause, count in unlabelled.items()]
 

@@ -64,7 +64,8 @@ class DataPath:
         transports = {Modality.RGB: self.settings.rgb_transport,
                       self._segmenter.auxiliary: self.settings.auxiliary_transport}
         intake = Intake(self._node, self._synchroniser, transports=transports, input_qos=self.settings.input_qos,
-                        diagnostics=self._diagnostics, on_bundle=partial(self._hand_over, thread),
+                        decoding=self.settings.decoding(), diagnostics=self._diagnostics,
+                        on_bundle=partial(self._hand_over, thread),
                         on_time_jump=partial(self._start_afresh, thread))
         self._active.callback(intake.destroy)
         self._diagnostics.activate()

@@ -13,6 +13,7 @@ from rsgmamba_ros.ros.conversions import image_from_message, nanoseconds
 from rsgmamba_ros.ros.qos import INPUT_QOS
 from rsgmamba_ros.ros.segmentation.diagnostics import Diagnostics
 from rsgmamba_ros.ros.segmentation.subscriptions import InputListener, subscribe_to_images
+from rsgmamba_ros.vocabulary.decoding import Decoding
 from rsgmamba_ros.vocabulary.errors import RSGMambaError
 from rsgmamba_ros.vocabulary.images import ImageBundle, Modality
 
@@ -27,15 +28,17 @@ class Intake:
         synchroniser: reset when this is destroyed.
         transports: for each modality, see `subscriptions.message_type`.
         input_qos: a name in `INPUT_QOS`.
+        decoding: of the messages.
         on_bundle: takes every bundle, in the order of the leading stamps.
         on_time_jump: called when the node's clock went back.
     """
 
     def __init__(self, node: Node, synchroniser: Synchroniser, *, transports: dict[Modality, str], input_qos: str,
-                 diagnostics: Diagnostics, on_bundle: Callable[[ImageBundle], None],
+                 decoding: Decoding, diagnostics: Diagnostics, on_bundle: Callable[[ImageBundle], None],
                  on_time_jump: Callable[[], None]):
         self._node = node
         self._synchroniser = synchroniser
+        self._decoding = decoding
         self._clock = node.get_clock()
         self._diagnostics = diagnostics
         self._on_bundle = on_bundle
@@ -65,7 +68,7 @@ class Intake:
             return
         self._diagnostics.arrived(modality, stamp_ns=nanoseconds(message.header.stamp))
         try:
-            image = image_from_message(message, modality, received_ns=now_ns)
+            image = image_from_message(message, modality, received_ns=now_ns, decoding=self._decoding)
             self._hand_on(self._synchroniser.push(image, now_ns=now_ns))
         except RSGMambaError as error:
             self._diagnostics.failed(f'{modality}.drop.unreadable', str(error))

@@ -1,3 +1,4 @@
+from functools import partial
 from pathlib import Path
 import struct
 import zlib
@@ -6,9 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-from rsgmamba_ros.data.messages.compressed_images import MAX_IMAGE_PIXELS
+from rsgmamba_ros.data.messages.compressed_images import size_in_header
 from rsgmamba_ros.data.messages.encodings import ENCODINGS, upper_8_bits
-from rsgmamba_ros.data.messages.images import decode_compressed_image, decode_image
+from rsgmamba_ros.data.messages.images import decode_compressed_image, decode_image, stamped_image
+from rsgmamba_ros.vocabulary.decoding import Decoding
 from rsgmamba_ros.vocabulary.errors import ImageError
 from rsgmamba_ros.vocabulary.images import Modality
 
@@ -207,18 +209,68 @@ def jpeg_that_announces(height, width):
     return data[:frame + 5] + struct.pack('>HH', height, width) + data[frame + 9:]
 
 
+def webp_that_announces(height, width, *, lossless=100):
+    data = bytearray(cv2.imencode('.webp', COLOURS, [cv2.IMWRITE_WEBP_QUALITY, lossless])[1].tobytes())
+    if data[12:16] == b'VP8 ':
+        data[26:30] = struct.pack('<HH', width, height)
+    else:
+        data[21:25] = struct.pack('<I', (width - 1) | (height - 1) << 14)
+    return bytes(data)
+
+
+def bmp_that_announces(height, width):
+    data = bytearray(cv2.imencode('.bmp', COLOURS)[1].tobytes())
+    data[18:26] = struct.pack('<ii', width, -height)
+    return bytes(data)
+
+
 def tiff_that_announces(height, width):
     entries = struct.pack('<HHII', 256, 4, 1, width) + struct.pack('<HHII', 257, 4, 1, height)
     return b'II*\0' + struct.pack('<IH', 8, 2) + entries + bytes(4)
 
 
-@pytest.mark.parametrize('announce', [png_that_announces, jpeg_that_announces, tiff_that_announces])
+@pytest.mark.parametrize('announce', [png_that_announces, jpeg_that_announces, tiff_that_announces,
+                                      webp_that_announces, partial(webp_that_announces, lossless=101),
+                                      bmp_that_announces])
 def test_an_image_of_a_hostile_size_is_refused_before_it_is_decoded(announce, monkeypatch):
     monkeypatch.setattr(cv2, 'imdecode', lambda *arguments: pytest.fail('decoded'))
-    side = int(MAX_IMAGE_PIXELS**0.5) + 1
+    largest = 1_000_000
+    side = int(largest**0.5) + 1
     for modality in (RGB, DEPTH):
-        with pytest.raises(ImageError, match=f'{side}x{side}; at most {MAX_IMAGE_PIXELS}'):
-            decode_compressed_image(modality, format='png', data=announce(side, side))
+        with pytest.raises(ImageError, match=f'{side}x{side}; at most {largest} .*max_image_pixels'):
+            decode_compressed_image(modality, format='png', data=announce(side, side),
+                                    decoding=Decoding(max_image_pixels=largest))
+
+
+@pytest.mark.parametrize('quality', [90, 101])
+@pytest.mark.parametrize('extension', ['.webp', '.bmp', '.png', '.tiff', '.jpg'])
+def test_the_size_in_the_header_is_that_of_the_pixels(extension, quality):
+    data = cv2.imencode(extension, COLOURS, [cv2.IMWRITE_WEBP_QUALITY, quality])[1].tobytes()
+    assert size_in_header(data) == (HEIGHT, WIDTH)
+    assert decode_compressed_image(RGB, format=extension[1:], data=data)[0].shape == (HEIGHT, WIDTH, 3)
+
+
+def test_a_file_whose_size_cannot_be_read_is_not_decoded(monkeypatch):
+    data = cv2.imencode('.ppm', COLOURS)[1].tobytes()
+    monkeypatch.setattr(cv2, 'imdecode', lambda *arguments: pytest.fail('decoded'))
+    with pytest.raises(ImageError, match='PNG, JPEG, TIFF, WebP or BMP'):
+        decode_compressed_image(RGB, format='ppm', data=data)
+
+
+def test_a_raw_image_over_the_limit_is_refused():
+    with pytest.raises(ImageError, match='at most 700 pixels'):
+        decode_image(RGB, encoding='mono8', height=HEIGHT, width=WIDTH, step=WIDTH, is_bigendian=False,
+                     data=GREY.tobytes(), decoding=Decoding(max_image_pixels=700))
+
+
+def test_depth_in_another_unit_becomes_metres():
+    decoding = Decoding(depth_unit_m=0.0001)
+    decoded = decode_image(DEPTH, encoding='16UC1', height=HEIGHT, width=WIDTH, step=2 * WIDTH, is_bigendian=False,
+                           data=DEPTHS.tobytes(), decoding=decoding)
+    image = stamped_image(DEPTH, decoded, stamp_ns=1, received_ns=2, frame_id='', decoding=decoding)
+    assert (image.encoding, image.pixels.dtype) == ('32FC1', np.float32)
+    np.testing.assert_allclose(image.pixels[DEPTHS > 0], DEPTHS[DEPTHS > 0] * 1e-4, rtol=1e-6)
+    assert np.isnan(image.pixels[DEPTHS == 0]).all()
 
 
 def test_the_documentation_lists_the_encodings_that_are_read():

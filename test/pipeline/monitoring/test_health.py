@@ -1,4 +1,5 @@
 """Claims of the health monitor."""
+from dataclasses import replace
 import json
 import random
 
@@ -104,6 +105,25 @@ def test_a_slow_sensor_is_no_lossy_one(monitor):
     report = monitor.report(run(monitor, 10, depth=lambda t: round(t * 30) % 3 == 0))
     assert report.inputs['depth'].learned_rate_hz == pytest.approx(10, abs=0.5)
     assert report.level is HealthLevel.OK
+
+
+@pytest.mark.parametrize('seconds', [1, 2, 6])
+def test_a_simulation_at_half_speed_loses_no_images(monitor, seconds):
+    for index in range(15 * seconds):
+        now = START + index * S // 15
+        for modality in (RGB, DEPTH):
+            monitor.image_arrived(modality, stamp_ns=5 * S + index * S // 30, now_ns=now)
+    assert not [text for text in texts(monitor.report(START + seconds * S)) if 'lost' in text]
+
+
+def test_advice_is_a_finding_while_results_have_it(monitor):
+    result = segmentation(START)
+    state = replace(result.reliability[DEPTH], advice='set depth_unit_m')
+    run(monitor, 1)
+    monitor.segmented(replace(result, reliability={**result.reliability, DEPTH: state}), now_ns=START + S)
+    assert 'depth: set depth_unit_m' in texts(monitor.report(START + S))
+    monitor.segmented(segmentation(START), now_ns=START + S)
+    assert 'depth: set depth_unit_m' not in texts(monitor.report(START + S))
 
 
 def test_a_stream_that_slows_down_is_below_its_usual_rate(monitor):

@@ -38,13 +38,9 @@ class RSGMambaConfig:
         fusion_size: size of each stage's fusion.
         late_fusion: whether predictions from each image of a pair alone are averaged in, weighted by reliability, see
             `network.fusion.late_fusion`; for networks that estimate it.
-        profiled: whether the reliability is estimated by a `ProfiledHead`, which a sensor profile sharpens; the fields
-            below are for the other head.
-        correlation: where the reliability head compares the modalities.
-        typicality: whether it measures how far auxiliary images are from clean ones, see
-            `network.reliability.checks.typicality`.
-        pair_checks: whether it checks that a pair is aligned, and that the auxiliary image's scale is right, see
-            `network.reliability.checks`.
+        profiled: whether a `ProfiledHead`, which a sensor profile sharpens, estimates the reliability instead of a
+            `ReliabilityHead`.
+        correlation: where a `ReliabilityHead` compares the modalities.
         decoder_width: channels of the decoder.
         decoder_mlp_ratio: hidden channels / channels of the decoder's MLPs.
     """
@@ -65,8 +61,6 @@ class RSGMambaConfig:
     late_fusion: bool = False
     profiled: bool = False
     correlation: CorrelationConfig = field(default_factory=CorrelationConfig)
-    typicality: bool = False
-    pair_checks: bool = False
     decoder_width: int = 208
     decoder_mlp_ratio: float = 4.0
 
@@ -107,8 +101,7 @@ def build_reliability_head(config: RSGMambaConfig) -> ReliabilityEstimator:
     axis = modality_axis(config.auxiliary)
     if config.profiled:
         return ProfiledHead(config.dims, axis, config.log_range or 1.0)
-    return ReliabilityHead(config.dims, axis, config.correlation, typicality=config.typicality,
-                           pair_checks=config.pair_checks)
+    return ReliabilityHead(config.dims, axis, config.correlation)
 
 
 #: Each gives one map a stage at `STRIDES`, channels last and normalised, of the config's dims.

@@ -14,8 +14,6 @@ from rsgmamba_ros.vocabulary.preprocessing import DepthScaling
 
 #: Strides 4, 8 and 16: shifts of up to 16 image pixels.
 CORRELATION = CorrelationConfig(stages=(0, 1, 2), radius=1)
-#: And the images' own edges, at shifts of up to 8 pixels.
-EDGE_CORRELATION = CorrelationConfig(stages=(0, 1, 2), radius=1, edges=True)
 
 #: Of depth from 0.2 to 12 m, see `RSGMambaConfig.log_range`; a training replaces it by that of its own scaling.
 LOG_RANGE = DepthScaling(0.2, 12.0).log_range

@@ -23,7 +23,6 @@ from rsgmamba_ros.network.encoders.vss_block import SelectiveScan2D
 from rsgmamba_ros.network.fusion.contract import FusedStage, Fusion
 from rsgmamba_ros.network.fusion.late_fusion import fuse_late
 from rsgmamba_ros.network.fusion.registry import FUSIONS
-from rsgmamba_ros.network.reliability.contract import ReliabilityEstimate
 from rsgmamba_ros.network.reliability.head import AssumedReliability
 from rsgmamba_ros.vocabulary.images import Modality, modality_axis
 
@@ -37,8 +36,7 @@ class NetworkOutput:
     Attributes:
         logits: (B, K, H, W) at the input's size, float32.
         reliability: (B, M) in [0, 1], float32; exactly 0 where a modality is not available.
-        reliability_logits: (B, M), float32, before the sigmoid; in training those that the loss is for; 0 where a
-            modality is not available.
+        reliability_logits: (B, M), float32, before the sigmoid; 0 where a modality is not available.
         reliability_maps: per stage (B, M, H_s, W_s) in [0, 1], float32: the modality's own gate g_u; 0 where it is
             not available. Empty for networks without gates, and while the gates are off.
     """
@@ -164,8 +162,7 @@ class RSGMamba(nn.Module):
         cases = self._cases(images, available, image_indices)
         with torch.no_grad():
             encoded = self._encode(images, cases, image_indices)
-        return in_batch_order(cases, [stack_modalities(self._estimate(group).published_logits, self.axis)
-                                      for group in encoded])
+        return in_batch_order(cases, [stack_modalities(self._estimate(group), self.axis) for group in encoded])
 
     @torch.no_grad()
     def figures(self, images: Tensor) -> Tensor:
@@ -237,26 +234,27 @@ class RSGMamba(nn.Module):
         parts = [stage.split([len(image) for image in images.values()]) for stage in stages]
         return {modality: [part[index] for part in parts] for index, modality in enumerate(images)}
 
-    def _estimate(self, encoded: Encoded) -> ReliabilityEstimate:
+    def _estimate(self, encoded: Encoded) -> dict[Modality, Tensor]:
+        """For each available modality the logit of its reliability, (b,)."""
         estimator = self.reliability_head if self.gates_on else AssumedReliability()
-        estimate: ReliabilityEstimate = estimator(encoded.images, encoded.features)
+        estimate: dict[Modality, Tensor] = estimator(encoded.images, encoded.features)
         return estimate
 
-    def _given(self, encoded: Encoded, reliability_logits: Tensor) -> ReliabilityEstimate:
-        logits = {modality: reliability_logits[list(encoded.case.items), self.axis.index(modality)]
-                  for modality in encoded.features}
-        return ReliabilityEstimate(logits, logits)
+    def _given(self, encoded: Encoded, reliability_logits: Tensor) -> dict[Modality, Tensor]:
+        return {modality: reliability_logits[list(encoded.case.items), self.axis.index(modality)]
+                for modality in encoded.features}
 
-    def _fuse(self, encoded: Encoded, estimate: ReliabilityEstimate) -> Fused:
+    def _fuse(self, encoded: Encoded, estimate: dict[Modality, Tensor]) -> Fused:
         together = self._fuse_stages(encoded.features, estimate)
         if not self.late_fusion or self.training or len(encoded.features) < 2:
             return Fused(together, {})
         return Fused(together, {modality: self._fuse_stages({modality: stages}, estimate)
                                 for modality, stages in encoded.features.items()})
 
-    def _fuse_stages(self, features: dict[Modality, list[Tensor]], estimate: ReliabilityEstimate) -> list[FusedStage]:
+    def _fuse_stages(self, features: dict[Modality, list[Tensor]],
+                     estimate: dict[Modality, Tensor]) -> list[FusedStage]:
         """For each modality and stage (b, H_s, W_s, C_s) -> every stage fused."""
-        gates = estimate.gate_logits if self.gates_on else {}
+        gates = estimate if self.gates_on else {}
         return [fusion({modality: stages[index] for modality, stages in features.items()}, gates)
                 for index, fusion in enumerate(self.fusion)]
 
@@ -269,20 +267,19 @@ class RSGMamba(nn.Module):
         parts = iter(logits.split([len(stages[0]) for stages in predictions]))
         return [[next(parts) for _ in case.predictions] for case in fused]
 
-    def _fuse_late(self, fused: Fused, logits: list[Tensor], estimate: ReliabilityEstimate) -> Tensor:
+    def _fuse_late(self, fused: Fused, logits: list[Tensor], estimate: dict[Modality, Tensor]) -> Tensor:
         """The logits of each prediction, (b, H / 4, W / 4, K) -> those of the case, (b, H / 4, W / 4, K)."""
         together, *alone = logits
-        return fuse_late(together, dict(zip(fused.alone, alone)), estimate.gate_logits) if alone else together
+        return fuse_late(together, dict(zip(fused.alone, alone)), estimate) if alone else together
 
-    def _output(self, cases: list[AvailabilityCase], logits: list[Tensor], estimates: list[ReliabilityEstimate],
-                fused: list[Fused]) -> NetworkOutput:
+    def _output(self, cases: list[AvailabilityCase], logits: list[Tensor],
+                estimates: list[dict[Modality, Tensor]], fused: list[Fused]) -> NetworkOutput:
         """Put the cases back in the order of the batch; the logits stay at stride 4."""
-        published = [estimate.published_logits for estimate in estimates]
-        reliability_logits = in_batch_order(cases, [stack_modalities(own, self.axis) for own in published])
+        reliability_logits = in_batch_order(cases, [stack_modalities(own, self.axis) for own in estimates])
         # Made on the device: a table sent there would make a CUDA graph impossible.
         used = in_batch_order(cases, [stack_modalities({modality: torch.ones_like(logit, dtype=torch.bool)
                                                         for modality, logit in own.items()}, self.axis)
-                                      for own in published])
+                                      for own in estimates])
         stages = zip(*([stage.gates for stage in case.together] for case in fused))
         maps = tuple(in_batch_order(cases, [stack_modalities(gates, self.axis).squeeze(-1) for gates in of_cases])
                      for of_cases in stages if all(of_cases))

@@ -19,7 +19,6 @@ from rsgmamba_ros.network.presets import create_network, PRESETS
 from rsgmamba_ros.network.reliability.profiled.head import ProfiledHead
 from rsgmamba_ros.network.rsgmamba import RSGMamba
 from rsgmamba_ros.training.calibration import fit_calibration
-from rsgmamba_ros.training.clean_images import fit_clean_images, forget_clean_images
 from rsgmamba_ros.training.config import Phase, TrainingConfig
 from rsgmamba_ros.training.distributed import join_processes
 from rsgmamba_ros.training.fingerprints import fingerprint
@@ -134,8 +133,6 @@ class Trainer:
                                  fusion=config.fusion_name, **_with_log_range(config))
         load_encoder(network, config.encoder)
         load_start(network, labels, config.start, config.preprocessing)
-        if any(phase.learns == 'reliability' for phase in config.phases):
-            forget_clean_images(network)
         freeze(network, config.frozen)
         if self.has_gates and not config.fusion_kind.gate_names:
             raise ConfigError(f"a phase teaches 'gates', but the fusion {config.fusion_name!r} has no gates to train "
@@ -143,14 +140,11 @@ class Trainer:
         return network.to(self.device)
 
     def _begin(self, phase: Phase) -> None:
-        """Set requires_grad for a phase; where it teaches the reliability, fit first what clean images look like."""
+        """Set requires_grad and the gates for a phase."""
         self.network.gates_on = self.average.network.gates_on = phase.learns != 'all' or not self.has_gates
         for name, parameter in self.trainable.items():
             stays = {'gates': not is_gate(name), 'segmentation': is_reliability_head(name)}.get(phase.learns, False)
             parameter.requires_grad_(not stays)
-        if phase.learns == 'reliability':
-            # Not before: in earlier phases most images are cut and scaled as none is in use.
-            fit_clean_images(self.network, self.average.network, self.dataset, self.config.preprocessing)
 
     def _train_step(self, wrapped: nn.Module, batch: Batch) -> dict[str, Tensor]:
         config, step = self.config, self.step
@@ -205,21 +199,17 @@ class Trainer:
             self._save_state()
 
     def _finish(self) -> None:
-        """Fit what clean images look like and the calibration, then write the checkpoint of the averaged weights."""
+        """Fit a profiled head, and the calibration, then write the checkpoint of the averaged weights."""
         config, network = self.config, self.average.network
-        taught = {phase.learns for phase in config.phases}
-        calibration: Calibration = {}
         if isinstance(network.reliability_head, ProfiledHead):
             calibration = self._fit_profiled_head(network, network.reliability_head)
-        elif {'segmentation', 'reliability'} <= taught:
-            # The features that it was fitted to have moved since.
-            forget_clean_images(network)
-            fit_clean_images(network, network, self.dataset, config.preprocessing)
+        else:
+            calibration = self._calibration()
         scores = validate(network, self.validation, config.preprocessing, used=config.used, limit=64)
         info = {'config': json.loads(fingerprint(config)), 'seed': config.seed, 'steps': self.step,
                 'trained_s': round(self.trained_s), 'validation': scores}
         checkpoint = Checkpoint(network=network, labels=self.dataset.labels, preprocessing=config.preprocessing,
-                                calibration=calibration or self._calibration(), info=info)
+                                calibration=calibration, info=info)
         save_checkpoint(self.folder / CHECKPOINT, checkpoint, dtype=torch.float16)
         self.log.draw_curves()
         self.log.close()

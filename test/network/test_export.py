@@ -3,26 +3,17 @@ import pytest
 import torch
 
 from rsgmamba_ros.network.export import compare, export_onnx, export_program, onnx_runner, program_runner
-from rsgmamba_ros.network.presets import create_network, EDGE_CORRELATION
+from rsgmamba_ros.network.presets import create_network
 from rsgmamba_ros.vocabulary.errors import ConfigError
-from test.network.reliability.scenes import reference
 
 # The smallest network with every part: an export's time goes with the number of operators.
-SIZE = {'dims': (8, 8, 16, 16), 'depths': (1, 1, 1, 1), 'decoder_width': 8, 'correlation': EDGE_CORRELATION,
-        'typicality': True, 'pair_checks': True}
+SIZE = {'dims': (8, 8, 16, 16), 'depths': (1, 1, 1, 1), 'decoder_width': 8}
 
 
 @pytest.fixture(scope='module')
 def network():
     torch.manual_seed(0)
-    network = create_network('nano', classes=4, **SIZE).eval()
-    head = network.reliability_head
-    for check in head.checks:
-        check.fit(reference(rgb_features=[torch.randn(60, 2, 2, 16), torch.randn(60, 1, 1, 16)]))
-    floor = head.pair_checks['scale'].check.floor
-    floor.offset.fill_(1)
-    floor.fitted.fill_(1)
-    return network
+    return create_network('nano', classes=4, **SIZE).eval()
 
 
 @pytest.fixture(scope='module')

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from rsgmamba_ros.network.checkpoint import Checkpoint
-from rsgmamba_ros.network.reliability.contract import Check, ReliabilityEstimate, ReliabilityEstimator
+from rsgmamba_ros.network.reliability.contract import ReliabilityEstimator
 from rsgmamba_ros.vocabulary.errors import ProfileError
 from rsgmamba_ros.vocabulary.images import Modality
 from rsgmamba_ros.vocabulary.sensor_profile import SensorProfile
@@ -25,10 +25,6 @@ class ProfiledHead(ReliabilityEstimator):
         self.register_buffer('expected', torch.zeros(FIGURES), persistent=False)
         self.register_buffer('scale', torch.zeros(1), persistent=False)
 
-    @property
-    def checks(self) -> list[Check]:
-        return []
-
     def figures(self, images: dict[Modality, Tensor], features: dict[Modality, list[Tensor]]) -> Tensor:
         assert all(len(features[modality]) == 4 for modality in self.axis)
         both = [torch.stack((images[m].mean((1, 2, 3)), images[m].std((1, 2, 3))), -1) for m in self.axis]
@@ -42,13 +38,13 @@ class ProfiledHead(ReliabilityEstimator):
         self.scale.fill_(0 if profile is None else 5)
         self.expected.copy_(torch.zeros(FIGURES) if profile is None else torch.from_numpy(profile.mean))
 
-    def forward(self, images: dict[Modality, Tensor], features: dict[Modality, list[Tensor]]) -> ReliabilityEstimate:
+    def forward(self, images: dict[Modality, Tensor], features: dict[Modality, list[Tensor]]) -> dict[Modality, Tensor]:
         logits = {}
         for index, modality in enumerate(self.axis):
             if modality in images:
                 own = self.expected[2 * index:2 * index + 1]
                 logits[modality] = 2 - self.scale * (images[modality].mean((1, 2, 3)) - own).abs()
-        return ReliabilityEstimate(logits, logits)
+        return logits
 
 
 def with_profiled_head(checkpoint: Checkpoint) -> Checkpoint:

@@ -7,8 +7,6 @@ import torch
 from rsgmamba_ros.data.samples import AugmentationConfig, Sample
 from rsgmamba_ros.network.checkpoint import load_checkpoint
 from rsgmamba_ros.network.fusion.contract import FusionConfig
-from rsgmamba_ros.network.presets import EDGE_CORRELATION
-from rsgmamba_ros.training.clean_images import fit_clean_images, forget_clean_images
 from rsgmamba_ros.training.config import Phase, TrainingConfig
 from rsgmamba_ros.training.samples.batches import training_batches
 from rsgmamba_ros.training.samples.failures import FailureConfig
@@ -160,39 +158,6 @@ def test_a_phase_for_the_reliability_changes_nothing_else(tmp_path):
     assert changed == {'reliability_head'} and trainer.step == CONFIG.steps + 3
 
 
-def test_what_is_clean_is_fitted_when_the_reliability_is_taught(tmp_path):
-    config = replace(CONFIG, phases=(Phase(2, 2, 32, 32), Phase(3, 2, 32, 64, learns='reliability')), save_every=1,
-                     network={**CONFIG.network, 'typicality': True, 'pair_checks': True,
-                              'correlation': EDGE_CORRELATION})
-    trainer = train(tmp_path / 'run', config, until=1)
-    assert fitted(trainer.network) == [False, False, False]
-    trainer.run(until=3)
-    resumed = train(tmp_path / 'run', config)
-    for network in (resumed.network, resumed.average.network):
-        assert fitted(network) == [True, True, True]
-        for name, value in network.reliability_head.named_buffers():
-            assert torch.equal(value, trainer.network.reliability_head.get_buffer(name)), name
-    config = replace(config, start=tmp_path / 'run' / 'checkpoint.safetensors')
-    assert fitted(Trainer(config, Squares(), Squares(), tmp_path / 'next').network) == [False, False, False]
-
-
-def test_what_is_clean_is_fitted_anew_to_a_network_that_learned_further(tmp_path):
-    part = dict(batch_size=2, height=32, width=64)
-    phases = (Phase(1, **part), Phase(1, **part, learns='reliability'), Phase(2, **part, learns='segmentation'))
-    config = replace(CONFIG, phases=phases, network={**CONFIG.network, 'typicality': True, 'pair_checks': True,
-                                                     'correlation': EDGE_CORRELATION})
-    trainer = train(tmp_path, config, until=2)
-    kept = trainer.average.network
-    before = {name: value.clone() for name, value in kept.reliability_head.named_buffers()}
-    trainer.run()
-    after = {name: value.clone() for name, value in kept.reliability_head.named_buffers()}
-    assert any(not torch.equal(value, before[name]) for name, value in after.items())
-    forget_clean_images(kept)
-    fit_clean_images(kept, kept, Squares(), config.preprocessing)
-    for name, value in kept.reliability_head.named_buffers():
-        assert torch.equal(value, after[name]), name
-
-
 def test_gates_play_no_part_until_the_reliability_is_learned_then_learn_alone_then_with_the_rest(tmp_path):
     network = {**CONFIG.network, 'fusion_size': FusionConfig(rank=4)}
     part = dict(batch_size=2, height=32, width=64)
@@ -219,11 +184,6 @@ def test_gates_play_no_part_until_the_reliability_is_learned_then_learn_alone_th
 def test_only_a_reliable_cross_scan_has_gates_to_train_last(tmp_path):
     with pytest.raises(ConfigError, match='reliable_cross_scan'):
         Trainer(replace(CONFIG, phases=(Phase(2, 2, 32, 32, learns='gates'),)), Squares(), Squares(), tmp_path)
-
-
-def fitted(network):
-    head = network.reliability_head
-    return [check.is_fitted for check in head.checks]
 
 
 def test_frozen_parameters_stay_as_they_are(tmp_path):

@@ -6,6 +6,7 @@ import torch
 from rsgmamba_ros.network.checkpoint import Checkpoint, save_checkpoint
 from rsgmamba_ros.network.encoders.efficientnet_lite import EfficientNetLiteEncoder, load_imagenet
 from rsgmamba_ros.network.presets import create_network
+from rsgmamba_ros.network.reliability.head import CorrelationConfig
 from rsgmamba_ros.training.weights.initial_weights import freeze, IMAGENET, load_encoder, load_start
 from rsgmamba_ros.vocabulary.errors import CheckpointError, ConfigError
 from rsgmamba_ros.vocabulary.labels import LabelSpace
@@ -61,7 +62,7 @@ def test_a_reliability_head_of_another_kind_begins_anew(tmp_path):
     labels, path = LabelSpace(('wall', 'box')), tmp_path / 'before.safetensors'
     before = create_network('nano', classes=2, **shape)
     save_checkpoint(path, Checkpoint(before, labels), dtype=torch.float32)
-    network = create_network('nano', classes=2, typicality=True, **shape)
+    network = create_network('nano', classes=2, correlation=CorrelationConfig(stages=(0,)), **shape)
     own = network.reliability_head.output[network.axis[0]].weight.clone()
     load_start(network, labels, path)
     assert torch.equal(network.decoder.classifier.weight, before.decoder.classifier.weight)

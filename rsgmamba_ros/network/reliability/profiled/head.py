@@ -17,7 +17,7 @@ import torch
 from torch import nn, Tensor
 from torch.nn import functional as F
 
-from rsgmamba_ros.network.reliability.contract import Check, ReliabilityEstimate, ReliabilityEstimator
+from rsgmamba_ros.network.reliability.contract import ReliabilityEstimator
 from rsgmamba_ros.network.reliability.precision import in_float32
 from rsgmamba_ros.network.reliability.profiled.departures import chunked, compressed, match_of, peaks_of, pooled_cells
 from rsgmamba_ros.network.reliability.profiled.evidence import AUXILIARY_EVIDENCE, Evidence, rgb_evidence
@@ -123,11 +123,6 @@ class ProfiledHead(ReliabilityEstimator):
     def _auxiliary_evidence(self, images: Tensor) -> Evidence:
         return AUXILIARY_EVIDENCE[self.axis[1]](images, self.log_range)
 
-    @property
-    def checks(self) -> list[Check]:
-        """None: what is normal comes from the profile."""
-        return []
-
     def set_profile(self, profile: SensorProfile | None) -> None:
         """See `ReliabilityEstimator`."""
         if profile is None:
@@ -145,11 +140,10 @@ class ProfiledHead(ReliabilityEstimator):
                                  torch.from_numpy(profile.deviation).to(device), profile.images)
         self.profile = profile
 
-    def forward(self, images: dict[Modality, Tensor], features: dict[Modality, list[Tensor]]) -> ReliabilityEstimate:
+    def forward(self, images: dict[Modality, Tensor], features: dict[Modality, list[Tensor]]) -> dict[Modality, Tensor]:
         """See `ReliabilityEstimator`."""
         with in_float32(next(iter(images.values())).device.type):
-            logits = self.logits(self.figures(images, features), tuple(images))
-        return ReliabilityEstimate(logits, logits)
+            return self.logits(self.figures(images, features), tuple(images))
 
     def figures(self, images: dict[Modality, Tensor], features: dict[Modality, list[Tensor]]) -> Tensor:
         """See `ReliabilityEstimator`; the figures of a modality that is not available, and of the pair, are 0."""

@@ -34,9 +34,9 @@ def profile(head, figures, **changes):
 
 def test_each_available_modality_gets_a_logit(head):
     images, features = observed()
-    assert set(head(images, features).published_logits) == set(AXIS)
+    assert set(head(images, features)) == set(AXIS)
     for modality in AXIS:
-        alone = head({modality: images[modality]}, {modality: features[modality]}).published_logits
+        alone = head({modality: images[modality]}, {modality: features[modality]})
         assert set(alone) == {modality} and alone[modality].shape == (2,)
 
 
@@ -44,7 +44,7 @@ def test_a_modality_alone_is_estimated_as_its_look_says(head):
     images, features = observed()
     figures = head.figures({Modality.RGB: images[Modality.RGB]}, {Modality.RGB: features[Modality.RGB]})
     answers = head.answers(head.departures(figures, ['rgb']), torch.zeros(2, 1))
-    logits = head({Modality.RGB: images[Modality.RGB]}, {Modality.RGB: features[Modality.RGB]}).gate_logits
+    logits = head({Modality.RGB: images[Modality.RGB]}, {Modality.RGB: features[Modality.RGB]})
     torch.testing.assert_close(logits[Modality.RGB], answers['rgb'], rtol=1e-3, atol=1e-3)
 
 
@@ -73,11 +73,11 @@ def test_an_unreliable_image_is_no_evidence_against_the_other_one(head):
 
 def test_a_profile_changes_the_estimate_and_none_takes_it_back(head):
     images, features = observed()
-    before = head(images, features).published_logits
+    before = head(images, features)
     head.set_profile(profile(head, head.figures(*observed(batch=8, seed=1))))
-    assert not torch.equal(head(images, features).published_logits[Modality.DEPTH], before[Modality.DEPTH])
+    assert not torch.equal(head(images, features)[Modality.DEPTH], before[Modality.DEPTH])
     head.set_profile(None)
-    assert torch.equal(head(images, features).published_logits[Modality.DEPTH], before[Modality.DEPTH])
+    assert torch.equal(head(images, features)[Modality.DEPTH], before[Modality.DEPTH])
 
 
 def test_a_profile_of_other_cameras_or_another_network_is_refused(head):
@@ -91,8 +91,8 @@ def test_a_profile_of_other_cameras_or_another_network_is_refused(head):
 
 def test_half_precision_around_it_changes_nothing(head):
     images, features = observed()
-    expected = head(images, features).published_logits
+    expected = head(images, features)
     with torch.autocast('cpu', torch.bfloat16):
-        given = head(images, features).published_logits
+        given = head(images, features)
     for modality in AXIS:
         torch.testing.assert_close(given[modality], expected[modality])

@@ -1,1 +1,0 @@
-"""Checks that the learned head multiplies in: typicality, alignment, scale."""

@@ -13,6 +13,8 @@ from rsgmamba_ros.vocabulary.images import Modality, Presence
 _DROPOUT_PERIODS = 3.5
 #: Fewest consecutive bundles or images in an episode, and most normal ones within it.
 _MIN_LENGTH, _MAX_GAP = 3, 2
+#: A stream is slower than the bundles if its period is more than this many of theirs.
+_SLOWER = 1.5
 #: A modality is unreliable below this share of its usual reliability (the upper quartile of the run).
 _UNRELIABLE = 0.5
 #: Delivery that differs by more than this from the usual one is an episode, seconds.
@@ -64,6 +66,27 @@ def period_s(times_s: np.ndarray) -> float | None:
     return float(np.median(np.diff(times_s))) if len(times_s) > 1 else None
 
 
+def between_images(timeline: Timeline, modality: Modality) -> np.ndarray:
+    """Bundles without an image of a slower stream that fell between two of its images, one bool a bundle.
+
+    A stream is slower if its period is more than `_SLOWER` times that of the bundles. Nothing is missing then.
+    """
+    bundle_times, times = timeline.bundles['time_s'], timeline.arrivals[modality]['time_s']
+    presence = timeline.slots[modality]['presence']
+    usual, stamps = period_s(bundle_times), np.sort(times - timeline.arrivals[modality]['delivery_s'])
+    # Not the median: a stream that loses half of its images is lossy and not slow.
+    period = float(np.quantile(np.diff(stamps), 0.1)) if len(stamps) > 1 else 0.0
+    if not usual or period <= _SLOWER * usual:
+        return np.zeros(len(bundle_times), bool)
+    edges = np.concatenate([[times[0] - 3 * period], times, [times[-1] + 3 * period]])
+    after = np.searchsorted(edges, bundle_times).clip(1, len(edges) - 1)
+    lively = (edges[after] - edges[after - 1] < _DROPOUT_PERIODS * period) & (bundle_times <= edges[-1])
+    not_due = (bundle_times >= times[0]) & (bundle_times - edges[after - 1] < period)
+    absent = np.isin(presence, [PRESENCES.index(Presence.MISSING), PRESENCES.index(Presence.LATE)])
+    between: np.ndarray = (lively | not_due) & absent
+    return between
+
+
 def _silences(timeline: Timeline, modality: Modality, end_s: float) -> list[Episode]:
     times = timeline.arrivals[modality]['time_s']
     if not len(times):
@@ -110,11 +133,11 @@ def _delivery_changes(timeline: Timeline, modality: Modality) -> list[Episode]:
 
 def _bundle_states(timeline: Timeline, modality: Modality) -> list[Episode]:
     times, slots = timeline.bundles['time_s'], timeline.slots[modality]
-    presence = slots['presence']
+    presence, between = slots['presence'], between_images(timeline, modality)
     found = []
     for index, kind in enumerate(PRESENCES):
         if kind is not Presence.PRESENT:
-            found += [_episode(modality, str(kind), times, *run) for run in _runs(presence == index)]
+            found += [_episode(modality, str(kind), times, *run) for run in _runs((presence == index) & ~between)]
     present = (presence == PRESENCES.index(Presence.PRESENT)) & timeline.bundles['segmented'].astype(bool)
     used = slots['used'].astype(bool)
     found += [_episode(modality, 'unused', times, *run) for run in _runs(present & ~used)]

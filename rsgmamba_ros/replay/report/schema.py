@@ -34,11 +34,15 @@ class DropoutSummary(TypedDict):
 
 
 class ModalitySummary(TypedDict):
-    """One modality; `availability` is the share of the bundles in which it was present."""
+    """One modality; `availability` is the share of the bundles in which it was present.
+
+    Bundles that fell between two images of a slower stream are counted in `between` and not in `availability`.
+    """
 
     images: int
     rate_hz: float | None
     availability: float | None
+    between: int
     presence: dict[str, int]
     used: int
     reliability: LowSpread

@@ -12,7 +12,7 @@ from typing import cast
 
 import numpy as np
 
-from rsgmamba_ros.replay.observers.episodes import Episode, period_s
+from rsgmamba_ros.replay.observers.episodes import between_images, Episode, period_s
 from rsgmamba_ros.replay.observers.timeline import PRESENCES, Timeline
 from rsgmamba_ros.replay.report.schema import LowSpread, ModalitySummary, Spread, Summary, TimelineSummary
 from rsgmamba_ros.vocabulary.errors import DatasetError
@@ -60,11 +60,13 @@ def percentiles(values: np.ndarray) -> Spread:
 def _modality(timeline: Timeline, modality: Modality, episodes: Sequence[Episode]) -> ModalitySummary:
     slots, times = timeline.slots[modality], timeline.arrivals[modality]['time_s']
     presence, used = slots['presence'], slots['used'].astype(bool)
-    period = period_s(times)
+    period, between = period_s(times), int(between_images(timeline, modality).sum())
+    present = int((presence == PRESENCES.index(Presence.PRESENT)).sum())
     silences = [episode for episode in episodes if episode.modality is modality and episode.kind == 'silent']
     return {
         'images': len(times), 'rate_hz': _rounded(1 / period) if period else None,
-        'availability': _rounded((presence == PRESENCES.index(Presence.PRESENT)).mean() if len(presence) else math.nan),
+        'availability': _rounded(present / (len(presence) - between) if len(presence) > between else math.nan),
+        'between': between,
         'presence': {str(kind): int((presence == index).sum()) for index, kind in enumerate(PRESENCES)},
         'used': int(used.sum()),
         # Where it was given to the network: a missing modality has 0 by definition, and is counted above.

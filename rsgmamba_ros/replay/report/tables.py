@@ -85,11 +85,13 @@ def modalities_table(summary: Summary) -> TablePart:
     for name, modality in summary['modalities'].items():
         presence, reliability = modality['presence'], modality['reliability']
         rows.append((name, modality['images'], _figure(modality['rate_hz'], 1), presence['present'], presence['late'],
-                     presence['missing'], presence['stale'], modality['used'], _figure(reliability['mean'], 2),
-                     _figure(reliability['p5'], 2), _figure(modality['skew_ms']['p95'], 1), len(modality['dropouts'])))
-    return TablePart('Modalities', 'Reliability is over the bundles in which the modality was used.',
-                     ('modality', 'images', 'Hz', 'present', 'late', 'missing', 'stale', 'used', 'reliability',
-                      '... p5', 'skew p95, ms', 'dropouts'), rows)
+                     presence['missing'], presence['stale'], modality['between'], modality['used'],
+                     _figure(reliability['mean'], 2), _figure(reliability['p5'], 2),
+                     _figure(modality['skew_ms']['p95'], 1), len(modality['dropouts'])))
+    return TablePart('Modalities', 'Reliability is over the bundles in which the modality was used. Between images: '
+                     'late or missing only because the stream is slower than the bundles.',
+                     ('modality', 'images', 'Hz', 'present', 'late', 'missing', 'stale', 'between images', 'used',
+                      'reliability', '... p5', 'skew p95, ms', 'dropouts'), rows)
 
 
 def decisions_table(summary: Summary) -> CountsPart | None:

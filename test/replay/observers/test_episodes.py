@@ -34,13 +34,30 @@ def bag(tmp_path_factory):
     return path
 
 
+def write_slow(path, rate_hz):
+    """Depth at a rate of its own beside RGB."""
+    stamps = [(START_NS + round(index * 1e9 / rate), topic) for topic, rate in (('/rgb', RATE_HZ), ('/depth', rate_hz))
+              for index in range(int(rate * SECONDS))]
+    with BagWriter(path) as writer:
+        for stamp_ns, topic in sorted(stamps):
+            pixels, encoding = (np.zeros((4, 4, 3), np.uint8), 'rgb8') if topic == '/rgb' else (
+                np.ones((4, 4), np.uint16), '16UC1')
+            writer.write_image(f'{topic}/image', pixels, encoding=encoding, stamp_ns=stamp_ns + 3_000_000,
+                               received_ns=stamp_ns + 9_000_000)
+    return path
+
+
 @dataclass
 class Outcome:
     episodes: list
     faults: list
     timeline: Timeline
     health: dict
-    missed: int
+    summary: dict
+
+    @property
+    def missed(self):
+        return self.summary['missed']
 
     def spans(self, modality, kind):
         return [(item.start_s, item.end_s) for item in self.episodes if (item.modality, item.kind) == (modality, kind)]
@@ -56,8 +73,8 @@ def replay(path, text):
         OfflineReplay(bag, {'/rgb/image': Modality.RGB, '/depth/image': Modality.DEPTH}, synchroniser=synchroniser,
                       injector=injector, observers=[timeline, health]).run()
         found = find_episodes(timeline, end_s=(bag.end_ns - bag.start_ns) / 1e9)
-    missed = summarise(timeline, found, leader=Modality.RGB)['missed']
-    return Outcome(found, injector.observations(), timeline, health.as_json(), missed)
+    summary = summarise(timeline, found, leader=Modality.RGB)
+    return Outcome(found, injector.observations(), timeline, health.as_json(), summary)
 
 
 def near(found, expected):
@@ -115,3 +132,28 @@ def test_a_stream_that_never_comes_is_silent_all_along(bag):
     outcome = replay(bag, 'depth:missing@0-')
     assert outcome.spans('depth', 'silent') == [(0, None)]
     assert outcome.missed == 0
+
+
+@pytest.mark.parametrize('rate_hz', [2, 5, 6, 8.7, 15])
+def test_a_slower_stream_is_available_at_its_own_rate(tmp_path, rate_hz):
+    path = write_slow(tmp_path / 'bag', rate_hz)
+    outcome = replay(path, '')
+    assert outcome.episodes == []
+    assert outcome.health == {'level': 'OK', 'findings': []}
+    depth = outcome.summary['modalities']['depth']
+    assert depth['availability'] == 1.0
+    assert depth['between'] == depth['presence']['missing'] + depth['presence']['late']
+
+
+def test_a_dropout_of_a_slower_stream_is_an_episode(tmp_path):
+    outcome = replay(write_slow(tmp_path / 'bag', 6), 'depth:missing@4-6')
+    (late_s, missing_s), = outcome.spans(Modality.DEPTH, 'late')
+    assert outcome.spans(Modality.DEPTH, 'missing') == [(missing_s, pytest.approx(6.0, abs=0.1))]
+    assert outcome.spans(Modality.DEPTH, 'silent') == [(pytest.approx(4.0, abs=0.1), pytest.approx(6.0, abs=0.1))]
+    assert late_s == pytest.approx(4.0, abs=0.1)
+    assert outcome.summary['modalities']['depth']['availability'] < 0.95
+
+
+def test_a_stream_that_loses_half_of_its_images_is_not_slow(bag):
+    depth = replay(bag, 'depth:drop:0.5@0-').summary['modalities']['depth']
+    assert depth['between'] == 0 and depth['availability'] < 0.9

@@ -9,9 +9,10 @@ from typing import cast
 
 import numpy as np
 
-from rsgmamba_ros.data.bags.reader import BagReader, RecordedImage, RecordedLabelMap
+from rsgmamba_ros.data.bags.reader import BagReader
 from rsgmamba_ros.data.messages.definitions import typestore
 from rsgmamba_ros.data.messages.images import ImageContent, LABELS
+from rsgmamba_ros.data.messages.recorded_images import RecordedImage, RecordedLabelMap
 from rsgmamba_ros.data.messages.reliability import read_reliability_message, ReliabilityMessage
 from rsgmamba_ros.demo.phases import Phase, phase_at
 from rsgmamba_ros.evaluation.metrics import ConfusionMatrix, count_unlabelled_as_wrong

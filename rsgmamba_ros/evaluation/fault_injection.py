@@ -19,8 +19,8 @@ from zlib import crc32
 
 import numpy as np
 
-from rsgmamba_ros.data.bags.reader import RecordedImage
 from rsgmamba_ros.data.corruptions import corrupt, FAMILIES, families_of, IMAGES_AGO
+from rsgmamba_ros.data.messages.recorded_images import RecordedImage
 from rsgmamba_ros.vocabulary.depth import depth_in_metres, depth_in_millimetres
 from rsgmamba_ros.vocabulary.errors import ConfigError
 from rsgmamba_ros.vocabulary.images import Modality, StampedImage

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rsgmamba_ros.data.bags.reader import BagReader, RecordedImage, RecordedLabelMap
+from rsgmamba_ros.data.bags.reader import BagReader
 from rsgmamba_ros.data.messages.images import ImageContent, LABELS
+from rsgmamba_ros.data.messages.recorded_images import RecordedImage, RecordedLabelMap
 from rsgmamba_ros.evaluation.fault_injection import FaultInjector, Image
 from rsgmamba_ros.pipeline.synchronisation.synchroniser import Synchroniser
 from rsgmamba_ros.replay.causes import Causes

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from rsgmamba_ros.data.bags.reader import RecordedLabelMap
 from rsgmamba_ros.data.messages.images import LABELS
+from rsgmamba_ros.data.messages.recorded_images import RecordedLabelMap
 from rsgmamba_ros.replay.label_matching import LabelMatcher
 from rsgmamba_ros.replay.observers.bundle_log import BundleLog
 from rsgmamba_ros.replay.observers.score import ReplayScore

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rsgmamba_ros.data.bags.reader import RecordedImage
+from rsgmamba_ros.data.messages.recorded_images import RecordedImage
 from rsgmamba_ros.data.messages.serialised_images import ImageMessage
 from rsgmamba_ros.evaluation.fault_injection import FaultInjector, NS_PER_S, parse_faults
 from rsgmamba_ros.vocabulary.errors import ConfigError
@@ -126,7 +126,7 @@ def test_a_fault_does_not_change_the_random_numbers_of_another():
 
 def test_images_without_pixels_suffer_faults_of_the_stream_only():
     message = ImageMessage(START_NS, '', 'rgb8', False, 1, 1, 3, False, memoryview(b''))
-    image = RecordedImage(RGB, '/rgb', START_NS, message)
+    image = RecordedImage('/rgb', START_NS, message, modality=RGB)
     assert inject('rgb:gaussian:3@0-', [image]) == [image]
     assert inject('rgb:clock:1@0-', [image])[0].stamp_ns == START_NS + NS_PER_S
 

@@ -4,18 +4,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from rsgmamba_ros.data.bags.compression import decompress_message, ZSTD_MAGIC
 from rsgmamba_ros.data.bags.files import open_bag
 from rsgmamba_ros.data.bags.ordering import in_order_of_stamps, OrderBy
 from rsgmamba_ros.data.bags.records import BagFile, BagMessage, one_line, Topic
 from rsgmamba_ros.data.messages.definitions import typestore
-from rsgmamba_ros.data.messages.encodings import layout_of
-from rsgmamba_ros.data.messages.images import ImageContent, LABELS, stamped_image
+from rsgmamba_ros.data.messages.images import ImageContent
+from rsgmamba_ros.data.messages.recorded_images import RecordedImage, RecordedLabelMap
 from rsgmamba_ros.data.messages.serialised_images import (
     COMPRESSED_IMAGE_TYPE,
     IMAGE_TYPE,
@@ -24,84 +21,11 @@ from rsgmamba_ros.data.messages.serialised_images import (
 )
 from rsgmamba_ros.vocabulary.decoding import Decoding, DEFAULT_DECODING
 from rsgmamba_ros.vocabulary.errors import BagError, ImageError
-from rsgmamba_ros.vocabulary.images import Modality, StampedImage
+from rsgmamba_ros.vocabulary.images import Modality
 
 IMAGE_TYPES = (IMAGE_TYPE, COMPRESSED_IMAGE_TYPE)
 #: Cause of messages that the bag counts but cannot give.
 _LOST = 'in a damaged part of the bag'
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedImage:
-    """One image of a bag, its pixels not yet decoded. The synchroniser takes it as it is.
-
-    Attributes:
-        modality: what it shows.
-        topic: where it was recorded.
-        received_ns: receive time, the bag's clock, nanoseconds.
-        message: header and payload.
-        decoding: how `decode` goes about it.
-    """
-
-    modality: Modality
-    topic: str
-    received_ns: int
-    message: ImageMessage
-    decoding: Decoding = DEFAULT_DECODING
-
-    @property
-    def stamp_ns(self) -> int:
-        """The header's stamp, nanoseconds."""
-        return self.message.stamp_ns
-
-    def check(self) -> None:
-        """Check what can be known without the pixels.
-
-        Raises:
-            ImageError: another encoding than the modality can have.
-        """
-        if not self.message.compressed:
-            layout_of(self.modality, self.message.encoding)
-
-    def decode(self) -> StampedImage:
-        """Decode the pixels.
-
-        Raises:
-            ImageError: another encoding than the modality can have, or damaged data.
-        """
-        pixels = self.message.decode(self.modality, self.decoding)
-        return stamped_image(self.modality, pixels, stamp_ns=self.message.stamp_ns, received_ns=self.received_ns,
-                             frame_id=self.message.frame_id, decoding=self.decoding)
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedLabelMap:
-    """One image of class indices of a bag, not yet decoded.
-
-    Attributes:
-        topic: where it was recorded.
-        received_ns: receive time, the bag's clock, nanoseconds.
-        message: header and payload.
-        decoding: how `decode` goes about it.
-    """
-
-    topic: str
-    received_ns: int
-    message: ImageMessage
-    decoding: Decoding = DEFAULT_DECODING
-
-    @property
-    def stamp_ns(self) -> int:
-        """The header's stamp, nanoseconds."""
-        return self.message.stamp_ns
-
-    def decode(self) -> np.ndarray:
-        """Decode the class indices, (H, W) uint8 or uint16.
-
-        Raises:
-            ImageError: another encoding than class indices can have, or damaged data.
-        """
-        return self.message.decode(LABELS, self.decoding)[0]
 
 
 class BagReader:
@@ -180,7 +104,7 @@ class BagReader:
             BagError: a topic is not in the bag, or carries no images.
         """
         for topic, received_ns, message in self._image_messages(modalities):
-            yield RecordedImage(modalities[topic], topic, received_ns, message, self.decoding)
+            yield RecordedImage(topic, received_ns, message, self.decoding, modality=modalities[topic])
 
     def headers(self, modalities: Mapping[str, Modality]) -> Iterator[RecordedImage]:
         """As `images`, but without payload, which is not even read where the bag's index allows it.
@@ -188,7 +112,7 @@ class BagReader:
         Decoding such an image is an ImageError.
         """
         for topic, received_ns, message in self._image_messages(modalities, head_only=True):
-            yield RecordedImage(modalities[topic], topic, received_ns, message, self.decoding)
+            yield RecordedImage(topic, received_ns, message, self.decoding, modality=modalities[topic])
 
     def label_maps(self, topic: str) -> Iterator[RecordedLabelMap]:
         """Go through the label maps of a topic; otherwise as `images`."""
@@ -200,7 +124,7 @@ class BagReader:
         for topic, received_ns, message in self._image_messages(contents):
             content = contents[topic]
             if isinstance(content, Modality):
-                yield RecordedImage(content, topic, received_ns, message, self.decoding)
+                yield RecordedImage(topic, received_ns, message, self.decoding, modality=content)
             else:
                 yield RecordedLabelMap(topic, received_ns, message, self.decoding)
 

@@ -4,10 +4,11 @@ import cv2
 import numpy as np
 import pytest
 
-from rsgmamba_ros.data.bags.reader import BagReader, RecordedLabelMap
+from rsgmamba_ros.data.bags.reader import BagReader
 from rsgmamba_ros.data.bags.sources import file_shots, find_image_files, Shot, START_NS, synthetic_shots, write_shots
 from rsgmamba_ros.data.bags.topics import find_topics
 from rsgmamba_ros.data.messages.images import LABELS
+from rsgmamba_ros.data.messages.recorded_images import RecordedLabelMap
 from rsgmamba_ros.vocabulary.errors import DatasetError
 from rsgmamba_ros.vocabulary.images import Modality
 

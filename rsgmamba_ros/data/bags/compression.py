@@ -1,4 +1,4 @@
-"""zstd, as rosbag2 uses it for whole files, for single messages, and MCAP for chunks; no output without a limit."""
+"""Decompression with a limit of the output: rosbag2 compresses files and messages, MCAP compresses chunks."""
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ ZSTD_MAGIC = b'\x28\xb5\x2f\xfd'
 ZSTD_SUFFIXES = ('.zstd', '.zst')
 #: Largest message or chunk after decompression, bytes. A few bytes of zstd can stand for gigabytes of zeros.
 LARGEST_OUTPUT = 2**30
-#: What is left free of the disk on which a file is decompressed, bytes.
+#: Bytes that stay free on the disk on which a file is decompressed.
 _DISK_RESERVE = 2**28
 _PIECE = 2**20
 
@@ -24,11 +24,11 @@ def decompress(data: bytes | memoryview, compression: str, *, size: int = LARGES
     """Decompress a chunk or a message.
 
     Args:
-        compression: as MCAP names it: '', zstd or lz4.
-        size: bytes that come out at most.
+        compression: '' (none), 'zstd' or 'lz4', as MCAP names them.
+        size: greatest size of the output, bytes.
 
     Raises:
-        ValueError: the data are damaged or too large, or the compression is another.
+        ValueError: the data are damaged or too large, or the compression is unknown.
     """
     if not compression:
         return bytes(data)
@@ -46,7 +46,7 @@ def decompress(data: bytes | memoryview, compression: str, *, size: int = LARGES
 
 
 def decompress_message(data: bytes | memoryview) -> bytes | memoryview:
-    """A message as it was before rosbag2 compressed it; a message of ROS 2 cannot begin with zstd's magic.
+    """Decompress a message if rosbag2 compressed it: then it begins with the magic bytes of zstd, else it cannot.
 
     Raises:
         ValueError: it is damaged or too large.
@@ -55,10 +55,10 @@ def decompress_message(data: bytes | memoryview) -> bytes | memoryview:
 
 
 def decompress_file(path: Path, folder: Path, damage: Damage) -> Path:
-    """Decompress a file of a bag into a folder; of a damaged one the part before the damage.
+    """Decompress a file of a bag into a folder; if it is damaged, up to the damage.
 
     Raises:
-        BagError: there is no room for it, or nothing comes out.
+        BagError: the disk has no room for it, or nothing can be decompressed.
     """
     target = folder / (path.stem if path.suffix in ZSTD_SUFFIXES else path.name)
     try:

@@ -1,8 +1,8 @@
-"""A bag's path -> its files, opened, in the order in which they were recorded, whatever state the recorder left.
+"""Opens the files of a bag, in the order in which they were recorded, whole or damaged.
 
 A robot that loses power leaves MCAP files without their end, SQLite files with half of their messages in the
-write-ahead log, and folders without metadata.yaml. All are read as far as possible, and the damage is reported. Names,
-types and times come from the storage files: metadata.yaml is edited, merged and converted, and only names the files.
+write-ahead log, and folders without metadata.yaml. All are read as far as possible, and the damage is reported. Topics,
+types and times are read from the storage files. metadata.yaml only names the files: people edit, merge and convert it.
 """
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SUFFIXES = ('.mcap', '.db3', '.bag')
 _ROS1_MAGIC = b'#ROSBAG V2.0\n'
 _SQLITE_MAGIC = b'SQLite format 3\0'
 _LFS_START = b'version https://git-lfs'
-#: metadata.yaml has a few lines for a topic and a file. A larger one is none.
+#: metadata.yaml has a few lines for each topic and file. A file above this size, bytes, is something else.
 _LARGEST_METADATA = 2**24
 
 
@@ -65,15 +65,15 @@ def open_bag(path: Path, stack: ExitStack) -> tuple[list[BagFile], Damage]:
     """Open a bag, damaged or not.
 
     Args:
-        path: a ROS 2 bag's folder, one of its files (.mcap, .db3), a ROS 1 bag (.bag) or a folder of these; files may
-            be compressed with zstd.
-        stack: closes what was opened.
+        path: the folder of a ROS 2 bag, one of its files (.mcap, .db3), a ROS 1 bag (.bag) or a folder of ROS 1 bags;
+            files may be compressed with zstd.
+        stack: closes the files in the end.
 
     Returns:
-        Its files, in the order in which they were recorded, and the damage that was worked around.
+        The files, in the order in which they were recorded, and the damage that was worked around.
 
     Raises:
-        BagError: nothing of it can be read.
+        BagError: nothing of the bag can be read.
     """
     if not path.exists():
         raise BagError(f'no bag at {str(path)!r}')
@@ -132,7 +132,7 @@ def _why_no_bag(path: Path, start: bytes) -> str:
 
 
 def _read_metadata(folder: Path, damage: Damage) -> Mapping[str, object]:
-    """The contents of metadata.yaml; empty if there is none that can be read."""
+    """The contents of metadata.yaml; empty if it is missing or cannot be read."""
     path = folder / 'metadata.yaml'
     try:
         if path.stat().st_size > _LARGEST_METADATA:
@@ -151,10 +151,10 @@ def _read_metadata(folder: Path, damage: Damage) -> Mapping[str, object]:
 
 
 def _files_of(folder: Path, information: Mapping[str, object], damage: Damage) -> list[Path]:
-    """The files that metadata.yaml names; all files of the folder if there is none, or if one is not there.
+    """The files that metadata.yaml names; all files of the folder if it names none, or if one is missing.
 
     Raises:
-        BagError: there are none.
+        BagError: the folder has no file of a bag.
     """
     named = information.get('relative_file_paths')
     names = [PurePath(name).name for name in named if isinstance(name, str)] if isinstance(named, list) else []
@@ -187,7 +187,7 @@ def _plain_name(file: Path) -> Path:
 
 
 def _compare_counts(files: list[BagFile], information: Mapping[str, object], damage: Damage) -> None:
-    """Report messages that metadata.yaml counts and the files do not have."""
+    """Report the messages that metadata.yaml counts but the files do not have."""
     counts: Counter[str] = Counter()
     for topic in (topic for file in files for topic in file.topics):
         counts[topic.name] += topic.count

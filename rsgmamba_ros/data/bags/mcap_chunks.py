@@ -1,4 +1,4 @@
-"""Chunks and records of an MCAP file, byte by byte, for files whose index is missing, damaged or of no use."""
+"""Reads chunks and records of an MCAP file without its index, which may be missing, damaged or useless."""
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -23,12 +23,12 @@ _LONGEST_NAME = 32
 
 
 class Place(NamedTuple):
-    """Where a chunk, or a record outside of the chunks, lies in a file.
+    """Where a chunk, or a record outside the chunks, lies in a file.
 
     Attributes:
         start_ns: log time of its first message, nanoseconds; 0 for records that are no messages.
         offset: of the record from the start of the file, bytes.
-        size: bytes of the record with opcode and length.
+        size: of the record with opcode and length, bytes.
     """
 
     start_ns: int
@@ -39,12 +39,12 @@ class Place(NamedTuple):
 
 @dataclass
 class Scan:
-    """What a file holds, found without its index.
+    """The content of a file, found without its index.
 
     Attributes:
-        places: chunks, and messages, schemas and channels outside of the chunks.
-        indexed: messages by channel that the index behind a chunk counts, by the chunk's offset.
-        cut: where and how the file ends too early; empty if it is whole.
+        places: of the chunks, and of messages, schemas and channels outside the chunks.
+        indexed: for the offset of a chunk and a channel the number of messages, from the index behind the chunk.
+        cut: where and how the file is cut off; empty if it is whole.
     """
 
     places: list[Place] = field(default_factory=list)
@@ -53,7 +53,7 @@ class Scan:
 
 
 def scan(file: int) -> Scan:
-    """Go through the records of a file, from its start to the end of its data or to the first damage.
+    """Find the records of a file, from its start to the end of its data or to the first damage.
 
     Args:
         file: descriptor.
@@ -88,9 +88,9 @@ def scan(file: int) -> Scan:
 
 
 def read_place(file: int, place: Place) -> bytes:
-    """The records of a chunk, decompressed, or the one record outside of the chunks.
+    """Read the records of a chunk, decompressed, or the one record outside the chunks.
 
-    Of a chunk that is cut off, the records before the cut where it is not compressed.
+    Of a chunk that is cut off, the records before the cut are read if it is not compressed.
 
     Raises:
         ValueError: the chunk is damaged.
@@ -115,10 +115,10 @@ def read_place(file: int, place: Place) -> bytes:
 
 
 def walk(records: bytes) -> Iterator[tuple[int, int, int]]:
-    """Opcode, start of the record, and its end, one record after another.
+    """Iterate over records: opcode, start and end of each, in bytes.
 
     Raises:
-        ValueError: a record goes beyond the end.
+        ValueError: a record is damaged, or longer than what is left.
     """
     offset = 0
     while offset < len(records):

@@ -1,4 +1,4 @@
-"""An MCAP file -> its messages in order of log time, with or without an index, whole, damaged or cut off."""
+"""Reads the messages of an MCAP file in order of log time, with or without an index, whole, damaged or cut off."""
 from __future__ import annotations
 
 from collections import Counter
@@ -42,7 +42,7 @@ class McapFile:
     """One MCAP file, see `BagFile`.
 
     Args:
-        damage: is told what is wrong with the file.
+        damage: gets a sentence for each fault of the file.
 
     Raises:
         ValueError: it is no MCAP file.
@@ -87,7 +87,7 @@ class McapFile:
             yield BagMessage(*kinds[channel], time_ns, data)
 
     def _by_index(self, channels: set[int], *, head_only: bool) -> Iterator[tuple[int, int, memoryview]] | None:
-        """Channel, log time and data by the index; None if it does not serve."""
+        """Channel, log time and data, found by the index; None if the index cannot be used."""
         chunks = self._summary.chunk_indexes if self._summary else []
         if not chunks or any(chunk.compression or not chunk.message_index_length for chunk in chunks):
             return None
@@ -96,7 +96,7 @@ class McapFile:
         return None if locations is None else read_messages(self._file.fileno(), locations, head_only=head_only)
 
     def _by_chunk(self, channels: set[int]) -> Iterator[tuple[int, int, memoryview]]:
-        """Channel, log time and data, chunk by chunk; as many chunks are kept as overlap in time."""
+        """Channel, log time and data, chunk by chunk; only chunks that overlap in time are kept in memory."""
         waiting: list[tuple[int, int, int, int, memoryview]] = []
         for place in sorted(self._places):
             while waiting and waiting[0][0] < place.start_ns:
@@ -110,7 +110,7 @@ class McapFile:
             yield channel, time_ns, data
 
     def _messages_of(self, place: Place) -> Iterator[tuple[int, int, int, int, memoryview]]:
-        """Log time, offset of the chunk, offset in it, channel and data; schemas and channels are noted."""
+        """Log time, offset of the chunk, offset in it, channel and data; schemas and channels are kept."""
         try:
             records = read_place(self._file.fileno(), place)
             for opcode, start, end in walk(records):
@@ -134,7 +134,7 @@ class McapFile:
             self._channels.setdefault(channel.id, channel)
 
     def _take_summary(self, summary: Summary) -> bool:
-        """Take topics, counts and chunks from the summary; whether it has them all."""
+        """Take topics, counts and chunks from the summary; False if it does not have all of them."""
         statistics = summary.statistics
         if statistics is None or statistics.chunk_count != len(summary.chunk_indexes):
             return False
@@ -180,7 +180,7 @@ class McapFile:
 
 
 def _read_summary(file: BinaryIO) -> Summary | None:
-    """The summary at the end of a file; None if there is none, or it is damaged.
+    """The summary at the end of a file; None if it is missing or damaged.
 
     Raises:
         ValueError: the file does not begin as an MCAP file does.

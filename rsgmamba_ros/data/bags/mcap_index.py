@@ -1,6 +1,6 @@
-"""Messages of an MCAP file without compression by its index: whole, or only their first bytes.
+"""Reads messages of an uncompressed MCAP file by its index: whole, or their first bytes only.
 
-A replay without a network needs stamps and no pixels. This reads what rosbag2 writes by default.
+A replay without a network needs stamps but no pixels. rosbag2 writes such files by default.
 """
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rsgmamba_ros.data.bags.mcap_chunks import CHUNK_START, INDEX_START, MESSAGE
 
 #: One page: more than the header and the fields of an image message ever take.
 HEAD_BYTES = 4096
-#: A record cannot be larger than this, bytes: its length is damaged.
+#: Largest record, bytes. A greater length is damaged.
 _LARGEST_RECORD = 2**31
 
 _ENTRY = np.dtype([('time_ns', '<u8'), ('offset', '<u8')])
@@ -27,10 +27,10 @@ def locate_messages(file: int, chunks: Sequence[ChunkIndex], counts: Mapping[int
 
     Args:
         file: descriptor.
-        counts: messages of each channel that is wanted.
+        counts: number of messages of each wanted channel.
 
     Returns:
-        Time, offset in the file and channel of each, in order of time; None if the index is not whole.
+        Time, offset in the file and channel of each message, in order of time; None if the index is incomplete.
     """
     try:
         found = [entries for chunk in chunks for entries in _read_index(file, chunk, counts)]
@@ -43,9 +43,9 @@ def locate_messages(file: int, chunks: Sequence[ChunkIndex], counts: Mapping[int
 
 
 def read_messages(file: int, locations: np.ndarray, *, head_only: bool) -> Iterator[tuple[int, int, memoryview]]:
-    """Channel, log time and data of each message, or the first bytes of them; damaged ones are left out.
+    """Channel, log time and data of each message, or the first bytes of the data; damaged messages are left out.
 
-    A message is read once, whole: most topics have images of one size, so the size of the one before is tried.
+    Most topics have messages of one size. So the size of the one before is tried first: one read is then enough.
     """
     sizes: dict[int, int] = {}
     for time_ns, offset, channel in locations.tolist():
@@ -66,7 +66,7 @@ def read_messages(file: int, locations: np.ndarray, *, head_only: bool) -> Itera
 
 
 def _read_index(file: int, chunk: ChunkIndex, channels: Mapping[int, int]) -> Iterator[np.ndarray]:
-    """The entries of some channels, offsets from the start of the file."""
+    """The index entries of some channels; offsets count from the start of the file."""
     if set(channels).isdisjoint(chunk.message_index_offsets):
         return
     records_start = chunk.chunk_start_offset + CHUNK_START.size + len(chunk.compression) + 8

@@ -1,4 +1,4 @@
-"""Messages in the order of their header stamps, for bags whose log times tell nothing: converted, or simulated."""
+"""Sorts messages by their header stamps, for bags whose log times are useless: converted or simulated bags."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias, TypeVar
 
 import numpy as np
 
-#: Which time of a message counts: that of its recording, or that of its header.
+#: Which time orders the messages: that of their recording, or that of their header.
 OrderBy: TypeAlias = Literal['log', 'header']
 ORDERS: tuple[OrderBy, ...] = ('log', 'header')
 
@@ -15,11 +15,11 @@ Item = TypeVar('Item')
 
 
 def in_order_of_stamps(items: Iterable[Item | None], stamps_ns: Sequence[int | None]) -> Iterator[Item]:
-    """Sort a stream by its stamps; no more is kept than its disorder needs.
+    """Sort a stream by its stamps. An item is kept only until no item with a lower stamp can follow.
 
     Args:
-        items: the stream; None for what could not be read.
-        stamps_ns: of every item, in the order of the stream, from an earlier pass; None where it is not known.
+        items: the stream; None for a message that could not be read.
+        stamps_ns: stamp of each item, nanoseconds, in the order of the stream, from an earlier pass; None if unknown.
     """
     latest = np.iinfo(np.int64).max
     stamps = np.array([latest if stamp is None else stamp for stamp in stamps_ns], np.int64)

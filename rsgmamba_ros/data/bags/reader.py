@@ -1,4 +1,4 @@
-"""Bags -> recorded images in receive order, streaming: memory does not grow with the bag."""
+"""Reads the images of a bag in receive order, one after another: memory does not grow with the bag."""
 from __future__ import annotations
 
 from collections import Counter
@@ -24,7 +24,7 @@ from rsgmamba_ros.vocabulary.errors import BagError, ImageError
 from rsgmamba_ros.vocabulary.images import Modality
 
 IMAGE_TYPES = (IMAGE_TYPE, COMPRESSED_IMAGE_TYPE)
-#: Cause of messages that the bag counts but cannot give.
+#: Cause of messages that the bag counts but that cannot be read.
 _LOST = 'in a damaged part of the bag'
 
 
@@ -32,18 +32,18 @@ class BagReader:
     """A bag of ROS 2 (SQLite, MCAP, compressed, split) or ROS 1. A context manager.
 
     Args:
-        decoding: of the images, see there.
-        order_by: `header` takes the stamps of images for their receive times, and the order of their stamps for that of
-            their arrival.
+        decoding: options for decoding the images, see `Decoding`.
+        order_by: `header` uses the stamps of the images as their receive times, and gives the images in the order of
+            their stamps.
 
     Attributes:
         topics: every topic, by name.
         start_ns: receive time of the first message, nanoseconds.
         end_ns: receive time of the last message, nanoseconds.
-        skipped: messages that could not be read or parsed, counted by topic and cause, so far.
+        skipped: messages that could not be read or parsed so far, counted by topic and cause.
 
     Raises:
-        BagError: no bag there, or nothing of it can be read, or no image has the stamp to order it by.
+        BagError: there is no bag, nothing of it can be read, or no image has a stamp to order by.
     """
 
     def __init__(self, path: str | Path, *, decoding: Decoding = DEFAULT_DECODING, order_by: OrderBy = 'log'):
@@ -73,17 +73,17 @@ class BagReader:
 
     @property
     def damage(self) -> list[str]:
-        """A sentence for everything that is wrong with the bag and was worked around, as far as it was read."""
+        """One sentence for each fault of the bag that was found while reading, and worked around."""
         return self._damage.sentences
 
     @property
     def is_whole(self) -> bool:
-        """Whether no message is lost or was skipped, as far as the bag was read."""
+        """Whether no message was lost or skipped so far."""
         return not self._damage.losses and not self.skipped
 
     @property
     def lost(self) -> int:
-        """Messages that cannot be read, as far as they can be counted and the bag was read."""
+        """Number of messages that could not be read so far, where they can be counted."""
         return sum(self._damage.losses.values()) + sum(self.skipped.values())
 
     @property
@@ -92,10 +92,10 @@ class BagReader:
         return [topic for topic in self.topics if topic.message_type in IMAGE_TYPES]
 
     def images(self, modalities: Mapping[str, Modality]) -> Iterator[RecordedImage]:
-        """Go through the images of some topics, in receive order.
+        """Iterate over the images of some topics, in receive order.
 
-        A message that is cut short is counted in `skipped`; where the bag itself is damaged, the images end and
-        `damage` says so.
+        A message that is cut short is counted in `skipped`. If the bag itself is damaged, the images end there and
+        `damage` has a sentence about it.
 
         Args:
             modalities: what each topic shows.
@@ -107,20 +107,20 @@ class BagReader:
             yield RecordedImage(topic, received_ns, message, self.decoding, modality=modalities[topic])
 
     def headers(self, modalities: Mapping[str, Modality]) -> Iterator[RecordedImage]:
-        """As `images`, but without payload, which is not even read where the bag's index allows it.
+        """As `images`, but without payload; if the bag has an index, the payload is not even read.
 
-        Decoding such an image is an ImageError.
+        `decode` of such an image raises an ImageError.
         """
         for topic, received_ns, message in self._image_messages(modalities, head_only=True):
             yield RecordedImage(topic, received_ns, message, self.decoding, modality=modalities[topic])
 
     def label_maps(self, topic: str) -> Iterator[RecordedLabelMap]:
-        """Go through the label maps of a topic; otherwise as `images`."""
+        """Iterate over the label maps of a topic; otherwise as `images`."""
         for _, received_ns, message in self._image_messages([topic]):
             yield RecordedLabelMap(topic, received_ns, message, self.decoding)
 
     def images_and_label_maps(self, contents: Mapping[str, ImageContent]) -> Iterator[RecordedImage | RecordedLabelMap]:
-        """Go through the images of some topics, and label maps among them; otherwise as `images`."""
+        """Iterate over images and label maps of some topics; otherwise as `images`."""
         for topic, received_ns, message in self._image_messages(contents):
             content = contents[topic]
             if isinstance(content, Modality):
@@ -155,14 +155,14 @@ class BagReader:
             yield topic, received_ns, message
 
     def _stamps_ns(self, topics: Collection[str]) -> list[int | None]:
-        """The stamps of the images of some topics in the order of the bag, without counting what is skipped."""
+        """The stamps of the images of some topics in the order of the bag; what is skipped is not counted here."""
         skipped = self.skipped.copy()
         stamps = [None if item is None else item[2].stamp_ns for item in self._parsed(topics, head_only=True)]
         self.skipped = skipped
         return stamps
 
     def first_images(self, topic: str, count: int) -> list[ImageMessage]:
-        """The first images of a topic that can be parsed, at most so many."""
+        """The first images of a topic that can be parsed, at most `count`."""
         found: list[ImageMessage] = []
         for file in self._files:
             messages = file.messages({topic})
@@ -182,14 +182,14 @@ class BagReader:
     def serialised(self, topics: set[str]) -> Iterator[tuple[str, str, int, bytes]]:
         """Topic, message type, receive time in nanoseconds and serialised message (CDR), for a player.
 
-        ROS 1 messages of types that ROS 2 has too are converted.
+        ROS 1 messages are converted if ROS 2 has their type.
         """
         for (topic, message_type, received_ns, data), ros1 in self._messages(topics):
             cdr = typestore().ros1_to_cdr(data, message_type) if ros1 else decompress_message(data)
             yield topic, message_type, received_ns, bytes(cdr)
 
     def _messages(self, topics: set[str], *, head_only: bool = False) -> Iterator[tuple[BagMessage, bool]]:
-        """The messages, or their beginnings, each with whether it is ROS 1's serialisation."""
+        """The messages or their first bytes, each with whether it is serialised as in ROS 1."""
         lost: Counter[str] = Counter()
         for file in self._files:
             lost.update({topic.name: topic.count for topic in file.topics if topic.name in topics})
@@ -209,7 +209,7 @@ class BagReader:
                 self.skipped[f'{topic}: {_LOST}'] = count
 
     def _is_compressed(self, file: BagFile) -> bool:
-        """Whether rosbag2 has compressed the messages of a file one by one, as its first message shows."""
+        """Whether rosbag2 compressed the messages of a file one by one; the first message shows it."""
         topics = {topic.name for topic in file.topics}
         try:
             first = next(file.heads(topics), None)
@@ -221,7 +221,7 @@ class BagReader:
         """Check that a topic carries images.
 
         Raises:
-            BagError: it is not in the bag, or carries something else.
+            BagError: the topic is not in the bag, or carries no images.
         """
         message_type = {topic.name: topic.message_type for topic in self.topics}.get(name)
         if message_type is None:

@@ -1,4 +1,4 @@
-"""What every kind of bag file gives: topics, serialised messages, and an account of its damage."""
+"""What every kind of bag file provides: topics, serialised messages, and a list of its damage."""
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -12,9 +12,8 @@ class Topic:
 
     Attributes:
         name: as recorded.
-        message_type: in ROS 2's spelling, `sensor_msgs/msg/Image`; empty if it is not known, or not the same
-            everywhere.
-        count: messages.
+        message_type: as ROS 2 spells it, `sensor_msgs/msg/Image`; empty if it is unknown, or if messages differ in it.
+        count: number of messages.
     """
 
     name: str
@@ -23,10 +22,10 @@ class Topic:
 
 
 class BagMessage(NamedTuple):
-    """One message of a bag, or the beginning of it.
+    """One message of a bag, or its first bytes.
 
     Attributes:
-        message_type: in ROS 2's spelling, `sensor_msgs/msg/Image`.
+        message_type: as ROS 2 spells it, `sensor_msgs/msg/Image`.
         received_ns: receive time, nanoseconds.
         data: serialised.
     """
@@ -40,8 +39,8 @@ class BagMessage(NamedTuple):
 class BagFile(Protocol):
     """One file of a bag. `start_ns` and `end_ns` are receive times, nanoseconds; 0 if it is empty.
 
-    The count of a topic includes the messages that are known to be in the file but turn out to be damaged: what
-    `messages` does not give of them is lost.
+    The count of a topic includes damaged messages if the file is known to have them. Those that `messages` does not
+    give are lost.
     """
 
     topics: list[Topic]
@@ -54,16 +53,16 @@ class BagFile(Protocol):
         ...
 
     def heads(self, topics: set[str]) -> Iterator[BagMessage]:
-        """As `messages`, but of each message only the beginning may be there."""
+        """As `messages`, but a message may have its first bytes only."""
         ...
 
 
 class Damage:
-    """What is wrong with a bag, a sentence each; the same sentence counts once.
+    """The faults of a bag, one sentence each; a sentence is kept once.
 
     Attributes:
-        sentences: everything, in the order in which it was found.
-        losses: messages that are lost for each sentence of a loss, 0 where their number is not known.
+        sentences: all faults, in the order in which they were found.
+        losses: for each sentence about a loss the number of lost messages, 0 if it is unknown.
     """
 
     def __init__(self) -> None:
@@ -71,17 +70,17 @@ class Damage:
         self.losses: dict[str, int] = {}
 
     def note(self, sentence: str) -> None:
-        """Take note of something that was worked around without a loss."""
+        """Record a fault that was worked around without a loss."""
         if sentence not in self.sentences:
             self.sentences.append(sentence)
 
     def lose(self, sentence: str, count: int = 0) -> None:
-        """Take note of a loss; without a count where the messages are unknown, or counted by their topics."""
+        """Record a loss; without a count if the number is unknown, or if the topics count the messages."""
         self.losses[sentence] = count
         self.note(sentence)
 
 
 def one_line(error: BaseException) -> str:
-    """One line about an exception, for a longer sentence."""
+    """The text of an exception in one line, to be part of a sentence."""
     text = ' '.join(str(error).split()).rstrip('.')
     return text if text else type(error).__name__

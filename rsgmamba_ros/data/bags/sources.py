@@ -1,4 +1,4 @@
-"""Synthetic scenes or folders of images -> a bag as a camera driver would have recorded it."""
+"""Writes synthetic scenes or folders of images as a bag that looks like the recording of a camera driver."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
@@ -18,8 +18,8 @@ from rsgmamba_ros.vocabulary.images import Modality
 #: First stamp of a written bag, nanoseconds: fixed, so that the same arguments give the same bag.
 START_NS = 1_700_000_000_000_000_000
 
-#: How much later than RGB a stream's stamps are, and how long its images take to arrive, nanoseconds: as with a
-#: structured-light camera, whose two images are not taken at once.
+#: Delay of a stream's stamps after those of RGB, and time from stamp to arrival, nanoseconds. A structured-light camera
+#: does not take its two images at once.
 _STAMP_DELAY_NS: dict[ImageContent, int] = {
     Modality.RGB: 0, Modality.DEPTH: 2_000_000, Modality.THERMAL: 2_000_000, LABELS: 0}
 _ARRIVAL_DELAY_NS: dict[ImageContent, int] = {
@@ -39,7 +39,7 @@ class Shot:
         auxiliary: (H, W) in the type of its encoding.
         encoding: of `auxiliary`.
         label_map: (H, W) uint8, None without ground truth.
-        rgb_file: the JPEG or PNG that `rgb` came from, if any: a compressed topic carries it unchanged.
+        rgb_file: content of the JPEG or PNG file of `rgb`, if there is one; a compressed topic carries it unchanged.
     """
 
     rgb: np.ndarray
@@ -51,7 +51,7 @@ class Shot:
 
 def synthetic_shots(count: int, *, seed: int, rate_hz: float, height: int, width: int,
                     auxiliary: Modality) -> Iterator[Shot]:
-    """A moving synthetic world with ground truth, one shot for each period."""
+    """Render a moving synthetic world with ground truth, one shot each period."""
     generator = SceneGenerator(seed, height=height, width=width, auxiliary=auxiliary)
     for index in range(count):
         scene = generator.render(index / rate_hz)
@@ -70,11 +70,11 @@ class ImageFiles:
 def find_image_files(folder: Path, auxiliary: Modality) -> list[ImageFiles]:
     """List the shots of a folder, in name order.
 
-    Two layouts are known: 7-Scenes (`*.color.*` beside `*.depth.png`), and folders `rgb/`, `depth/` or `thermal/`,
-    and optionally one `*label*/`, whose files have the same stems, as in the shared NYUv2 and MSRS folders.
+    Two layouts are supported: 7-Scenes (`*.color.*` beside `*.depth.png`), and folders `rgb/`, `depth/` or `thermal/`,
+    and optionally one `*label*/`, whose files have the same stems.
 
     Raises:
-        DatasetError: neither layout, or no pair of images.
+        DatasetError: the folder has neither layout, or no pair of images.
     """
     flat = {path.name.split('.')[0]: path for path in folder.glob('*.color.*')}
     if flat:
@@ -96,7 +96,7 @@ def file_shots(files: Iterable[ImageFiles], auxiliary: Modality) -> Iterator[Sho
     """Read the files of each shot.
 
     Raises:
-        DatasetError: a file is no image, or one of the wrong kind.
+        DatasetError: a file is no image, or has the wrong number of channels or bits.
     """
     for item in files:
         rgb = cv2.cvtColor(_read(item.rgb, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
@@ -122,7 +122,7 @@ def write_shots(path: str | Path, shots: Iterable[Shot], *, auxiliary: Modality,
         compression: see `BagWriter`.
 
     Returns:
-        How many shots were written.
+        Number of shots that were written.
 
     Raises:
         BagError: see `BagWriter`.
@@ -153,7 +153,7 @@ def _write_shot(bag: BagWriter, shot: Shot, auxiliary: Modality, start_ns: int, 
 
 
 def _compress(modality: Modality, pixels: np.ndarray, encoding: str, file: bytes) -> tuple[str, str, bytes]:
-    """Last part of the topic, format and data, as image_transport's plugins have them."""
+    """Last part of the topic, format and data, as the plugins of image_transport write them."""
     if modality is Modality.RGB:
         if file:
             return 'compressed', 'jpeg' if file[:2] == b'\xff\xd8' else 'png', file

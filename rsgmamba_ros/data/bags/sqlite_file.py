@@ -1,6 +1,6 @@
-"""An SQLite file of a bag -> its messages in receive order, with its write-ahead log, whole, damaged or cut off.
+"""Reads the messages of an SQLite file in receive order, with its write-ahead log, whole, damaged or cut off.
 
-Nothing is written beside the file: it may lie on a disk that must not change.
+Nothing is written beside the file: its disk may be read-only.
 """
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from rsgmamba_ros.data.bags.mcap_index import HEAD_BYTES
 from rsgmamba_ros.data.bags.records import BagMessage, Damage, one_line, Topic
 
 _ROW = np.dtype([('time_ns', '<i8'), ('row', '<i8'), ('topic', '<i8')])
-#: Rows in sequence that cannot be read before the rest of a damaged table is given up.
+#: After so many unreadable rows in sequence the rest of a damaged table is given up.
 _LARGEST_HOLE = 2000
-#: Steps of SQLite's machine between two looks at how many are left.
+#: Steps of SQLite's virtual machine between two checks of the limit.
 _STEPS = 10_000
 
 
@@ -26,7 +26,7 @@ class SqliteFile:
     """One SQLite file, see `BagFile`.
 
     Args:
-        damage: is told what is wrong with the file.
+        damage: gets a sentence for each fault of the file.
 
     Raises:
         apsw.Error: nothing of it can be read.
@@ -63,7 +63,7 @@ class SqliteFile:
         return self._read(topics, limit=None)
 
     def heads(self, topics: set[str]) -> Iterator[BagMessage]:
-        """See `BagFile`; blobs are opened and not fetched, so that overflow pages are not read."""
+        """See `BagFile`; only the first bytes of a blob are read, without its overflow pages."""
         return self._read(topics, limit=HEAD_BYTES)
 
     def _read(self, topics: set[str], *, limit: int | None) -> Iterator[BagMessage]:
@@ -105,7 +105,7 @@ class SqliteFile:
         return self._steps < 0
 
     def _count(self) -> Counter[int]:
-        """Messages by topic, and the times of the first and the last."""
+        """Count the messages of each topic, and find the times of the first and the last message."""
         counts: Counter[int] = Counter()
         starts, ends = [], []
         for topic, count, start_ns, end_ns in self._connection.execute(
@@ -119,7 +119,7 @@ class SqliteFile:
         return counts
 
     def _salvage(self, reason: str) -> np.ndarray:
-        """The rows that can be read of a damaged table, from the front, and beyond its holes."""
+        """Read what can be read of a damaged table, from its start and beyond its holes."""
         found: list[tuple[int, int, int]] = []
         last = holes = hole = 0
         self._steps = self._most_steps
@@ -150,8 +150,8 @@ class SqliteFile:
 def open_readonly(path: Path) -> apsw.Connection:
     """Open a file as SQLite itself sees it, and write nothing.
 
-    A write-ahead log beside it holds what the recorder did not put into the file when it was killed. With a lock of its
-    own and no locks on the file, SQLite keeps the log's index in memory instead of in a file.
+    If a recorder was killed, its last messages are in the write-ahead log beside the file. In exclusive mode, without
+    locks on the file, SQLite keeps the index of this log in memory instead of in a file.
     """
     log = path.with_name(path.name + '-wal')
     has_log = log.exists() and log.stat().st_size > 0

@@ -1,4 +1,4 @@
-"""Which topic of a bag shows what, when nobody has said: by type, encoding and name, and never by guessing."""
+"""Finds the topics of each modality in a bag by type, pixels and name; if several fit, it is an error."""
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from rsgmamba_ros.data.messages.serialised_images import COMPRESSED_IMAGE_TYPE, 
 from rsgmamba_ros.vocabulary.errors import BagError, ImageError
 from rsgmamba_ros.vocabulary.images import AUXILIARY_MODALITIES, Modality
 
-#: Topic name that means "there is none": leave this modality out.
+#: In place of a topic name: leave this modality out.
 NONE = 'none'
 
 
@@ -24,8 +24,8 @@ class Hint:
     """How the topics of a content are recognised.
 
     Attributes:
-        pixels: kinds of pixels that it may have, see `_pixel_kind`.
-        words: words in topic names that are typical of it. They only choose between topics whose pixels fit.
+        pixels: kinds of pixels that fit, see `_pixel_kind`.
+        words: words that topic names of this content typically have. They only choose between topics whose pixels fit.
     """
 
     pixels: tuple[str, ...]
@@ -39,7 +39,7 @@ HINTS: Mapping[ImageContent, Hint] = {
                            ('thermal', 'infra', 'infrared', 'ir', 'lwir', 'flir', 'boson', 'lepton')),
     LABELS: Hint(('grey', '16 bit'), ('label', 'labels', 'truth', 'semantic')),
 }
-#: Images of a topic that are looked at: the first of a camera may be empty.
+#: Number of images of a topic that are examined: the first images of a camera may be empty.
 _EXAMINED = 5
 
 
@@ -49,13 +49,13 @@ def find_topics(bag: BagReader, *, auxiliary: Modality,
 
     Args:
         auxiliary: depth or thermal.
-        named: topics that the user named; `NONE` leaves one out, None or nothing has it found. Labels are optional.
+        named: topics that the user chose; `NONE` leaves a content out, None means: find it. Labels are optional.
 
     Returns:
         What each topic shows, for `BagReader.images_and_label_maps`.
 
     Raises:
-        BagError: a modality has no topic, or several that could be it: all are listed; a named one carries no images.
+        BagError: no topic fits a modality, or several do (the message lists all), or a chosen one carries no images.
     """
     pixels = {topic.name: _pixel_kind(bag.first_images(topic.name, _EXAMINED)) for topic in bag.image_topics}
     found: dict[str, ImageContent] = {}
@@ -72,7 +72,7 @@ def find_topics(bag: BagReader, *, auxiliary: Modality,
 
 
 def transport(bag: BagReader, name: str) -> str:
-    """How the images of a topic are carried: `raw` or `compressed`, as the parameters of the node name it."""
+    """The transport of a topic, `raw` or `compressed`, as the parameters of the node name it."""
     types = {topic.name: topic.message_type for topic in bag.image_topics}
     return 'compressed' if types[name] == COMPRESSED_IMAGE_TYPE else 'raw'
 
@@ -92,14 +92,14 @@ def _only_candidate(bag: BagReader, content: ImageContent, pixels: Mapping[str, 
 
 
 def find_auxiliary(bag: BagReader) -> Modality:
-    """The modality beside RGB that a bag has: depth, unless only thermal has topics."""
+    """The auxiliary modality of a bag: thermal if only thermal has topics, else depth."""
     pixels = {topic.name: _pixel_kind(bag.first_images(topic.name, _EXAMINED)) for topic in bag.image_topics}
     depth, thermal = (_candidates(bag.image_topics, modality, pixels) for modality in AUXILIARY_MODALITIES)
     return Modality.THERMAL if thermal and not depth else Modality.DEPTH
 
 
 def _candidates(topics: list[Topic], content: ImageContent, pixels: Mapping[str, str]) -> list[Topic]:
-    """The topics whose pixels fit; of several, those whose names have the content's words, and no other's."""
+    """The topics whose pixels fit; if there are several, those whose names have the words of this content only."""
     own, others = HINTS[content], [hint for other, hint in HINTS.items() if other != content]
     fitting = [topic for topic in topics if pixels[topic.name] in own.pixels]
     if content is Modality.RGB:
@@ -127,7 +127,7 @@ def _has_word(name: str, hint: Hint) -> bool:
 
 
 def _pixel_kind(messages: list[ImageMessage]) -> str:
-    """The kind of a topic's pixels by its first images: colour, grey, grey in colour, 16 bit, float; empty without."""
+    """Kind of pixels of a topic by its first images: colour, grey, grey in colour, 16 bit, float; empty if unknown."""
     for message in messages:
         if message.compressed or message.height * message.width:
             return _kind_of_file(message) if message.compressed else _kind_of_encoding(message)
@@ -146,7 +146,7 @@ def _kind_of_encoding(message: ImageMessage) -> str:
 
 
 def _kind_of_file(message: ImageMessage) -> str:
-    """By the pixels of the file: image_transport states no encoding where another tool compressed it."""
+    """Kind by the pixels of the file: only image_transport states the encoding, other tools do not."""
     format = message.encoding.lower()
     if 'compresseddepth' in format:
         return '16 bit'
@@ -163,7 +163,7 @@ def _kind_of_file(message: ImageMessage) -> str:
 
 
 def _grey_or_colour(message: ImageMessage) -> str:
-    """Whether an image in an encoding for colours has any; those of a thermal camera have none."""
+    """Whether an image in a colour encoding has colours; images of a thermal camera have none."""
     try:
         pixels, _ = message.decode(Modality.THERMAL)
     except ImageError:

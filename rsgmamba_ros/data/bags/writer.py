@@ -1,4 +1,4 @@
-"""Images and results -> a ROS 2 bag, written by rosbags; the bag stays readable when the disk runs full."""
+"""Writes images and results as a ROS 2 bag with rosbags; the bag stays readable if the disk becomes full."""
 from __future__ import annotations
 
 from contextlib import suppress
@@ -19,18 +19,18 @@ from rsgmamba_ros.data.messages.serialised_images import COMPRESSED_IMAGE_TYPE, 
 from rsgmamba_ros.vocabulary.errors import BagError
 
 STORAGES = {'mcap': StoragePlugin.MCAP, 'sqlite3': StoragePlugin.SQLITE3}
-#: 'storage' compresses the chunks of an MCAP file, which everything reads; the other two are rosbag2's own.
+#: 'storage' compresses the chunks of an MCAP file, which every MCAP reader reads; only rosbag2 reads the other two.
 COMPRESSIONS = {'none': CompressionMode.NONE, 'message': CompressionMode.MESSAGE, 'file': CompressionMode.FILE,
                 'storage': CompressionMode.STORAGE}
 
-#: Free space that is left alone, bytes: the end of the bag, and the report about it, must still find room.
+#: Bytes that stay free on the disk: room for the end of the bag and for the report.
 RESERVE = 32 * 2**20
-#: Bytes between two looks at the free space, and between two commits to an SQLite bag.
+#: Bytes between two checks of the free space, and between two commits to an SQLite bag.
 _CHECK_INTERVAL = 4 * 2**20
 
 
 class _PlainPathWriter(Sqlite3Writer):
-    """rosbags' writer of SQLite, for paths with #, ? or %, which its URI would need quoted (rosbags 0.11)."""
+    """The SQLite writer of rosbags, for paths with #, ? or %: rosbags 0.11 does not quote them in its URI."""
 
     def __init__(self, path: Path, compression: CompressionMode):
         if compression == CompressionMode.STORAGE:
@@ -46,7 +46,7 @@ class _RosbagsWriter(Writer):
 
 
 class BagWriter:
-    """A bag being written. A context manager; after an exception, the messages so far are kept.
+    """Writes a bag. A context manager; after an exception the messages so far are kept.
 
     Args:
         path: folder to create.
@@ -54,8 +54,8 @@ class BagWriter:
         compression: one of `COMPRESSIONS`.
 
     Raises:
-        BagError: the folder exists or cannot be made; later, when the disk runs full: the bag is then complete up to
-            that point (or, where the system gave no warning, readable by `BagReader` up to its last chunk).
+        BagError: the folder exists or cannot be made. Later: the disk is full. The bag is then complete up to that
+            point; if the disk filled up without warning, `BagReader` can read it up to its last chunk.
     """
 
     def __init__(self, path: str | Path, *, storage: str = 'mcap', compression: str = 'none'):
@@ -85,7 +85,7 @@ class BagWriter:
         self.close()
 
     def close(self) -> None:
-        """End the bag, so that every tool can read it.
+        """Finish the bag, so that every tool can read it.
 
         Raises:
             BagError: the disk is full.
@@ -122,16 +122,16 @@ class BagWriter:
         return self.types.types['std_msgs/msg/Header'](stamp=stamp, frame_id=frame_id)
 
     def write(self, topic: str, message_type: str, message: Any, *, received_ns: int) -> None:
-        """Add a message of any type that `types` knows.
+        """Add a message of any type in `types`.
 
         Raises:
-            BagError: the disk is full; the bag is closed then.
+            BagError: the disk is full; the bag is then closed.
         """
         self.write_serialised(topic, message_type, self.types.serialize_cdr(message, message_type),
                               received_ns=received_ns)
 
     def write_serialised(self, topic: str, message_type: str, data: bytes | memoryview, *, received_ns: int) -> None:
-        """Add a message as it came over the wire (CDR); otherwise as `write`."""
+        """Add a message that is already serialised (CDR); otherwise as `write`."""
         if not self._open:
             raise BagError(f'the bag {self.path} is closed')
         self._unchecked_bytes += len(data)
@@ -144,7 +144,7 @@ class BagWriter:
         self.count += 1
 
     def add_topic(self, topic: str, message_type: str) -> None:
-        """Announce a topic; otherwise its first message does, which takes some tens of milliseconds."""
+        """Add a topic before its first message, which would otherwise take some tens of milliseconds longer."""
         if topic not in self._connections:
             self._connections[topic] = self._guarded(
                 lambda: self._writer.add_connection(topic, message_type, typestore=self.types))
@@ -157,7 +157,7 @@ class BagWriter:
                            f'are kept free; the bag holds the {self.count} messages before that')
 
     def _commit(self) -> None:
-        """Make rosbags' one long SQLite transaction several, so that an abort keeps those that are over."""
+        """Commit the SQLite transaction of rosbags, so that an abort keeps the messages so far."""
         connection = getattr(self._writer.storage, 'conn', None)
         if connection is not None:
             connection.commit()

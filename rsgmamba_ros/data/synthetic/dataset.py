@@ -1,4 +1,4 @@
-"""Synthetic scenes as a dataset: each room at two moments, rendered once and kept in a folder."""
+"""Synthetic scenes as a dataset: two moments of each room, rendered once and kept in a folder."""
 from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor
@@ -25,13 +25,13 @@ _ENCODINGS = {Modality.DEPTH: '16UC1', Modality.THERMAL: 'mono16'}
 
 
 class SyntheticDataset:
-    """Rooms from consecutive seeds, each seen at two moments about a second apart; each moment is a sample.
+    """Rooms of consecutive seeds. Two moments of each room, about a second apart, are one sample each.
 
     Args:
-        first_seed: seed of the first room. Keep training and held-out rooms apart by it.
-        rooms: how many; there are twice as many samples.
-        cache: folder for the rendered images; rendered there by the first who needs them.
-        processes: that render in parallel.
+        first_seed: seed of the first room; choose it so that training and held-out rooms do not overlap.
+        rooms: number of rooms; there are twice as many samples.
+        cache: folder that keeps the rendered images; what is missing there is rendered first.
+        processes: number of processes that render in parallel.
     """
 
     labels = SYNTHETIC_LABELS
@@ -48,7 +48,7 @@ class SyntheticDataset:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over the renderer's source, the auxiliary modality, the seeds and the size."""
+        """SHA-256 of the source of the renderer, the auxiliary modality, the seeds and the size."""
         height, width = self._arrays['label_map'].shape[1:]
         return sha256(f'{_renderer()} {self.auxiliary} {self._seeds} {height}x{width}'.encode()).hexdigest()
 
@@ -74,7 +74,7 @@ _LAYOUT = {'rgb': (np.uint8, (3,)), 'auxiliary': (np.uint16, ()), 'label_map': (
 
 @lru_cache
 def _renderer() -> str:
-    """A digest of the renderer's source: rooms that another version rendered show something else."""
+    """SHA-256 of the source of the renderer: another version renders other images."""
     sources = sorted(Path(synthetic.__file__).parent.glob('*.py'))
     return sha256(b''.join(source.read_bytes() for source in sources)).hexdigest()
 
@@ -87,7 +87,7 @@ def _is_complete(folder: Path) -> bool:
 
 
 def _render_all(folder: Path, auxiliary: Modality, seeds: range, height: int, width: int, processes: int) -> None:
-    # Two trainings that start together render apart; whoever is first gives the folder its name.
+    # Two trainings that start together render into folders of their own; the first to finish renames its folder.
     unfinished = folder.with_name(f'{folder.name}.{os.getpid()}')
     try:
         unfinished.mkdir(parents=True, exist_ok=True)
@@ -117,7 +117,12 @@ def _render_all(folder: Path, auxiliary: Modality, seeds: range, height: int, wi
 
 def render_room(auxiliary: Modality, seed: int, height: int,
                 width: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Two moments of one room: RGB (H, W, 3) uint8, auxiliary (H, W) uint16 as a driver sends it, label map."""
+    """Render two moments of one room.
+
+    Returns:
+        For each moment RGB, (H, W, 3) uint8, the auxiliary image as a driver sends it, (H, W) uint16, and the label
+        map, (H, W) uint8.
+    """
     rng = np.random.default_rng([seed, 2])
     generator = SceneGenerator(seed, height=height, width=width, auxiliary=auxiliary)
     first = rng.uniform(0, 60)

@@ -1,4 +1,4 @@
-"""A seed -> a world -> its images at any time."""
+"""Makes a world from a seed, and its images at any time."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ _ZERO_CELSIUS_K = 273.15
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """One moment of a synthetic world, as its two cameras saw it, with ground truth.
+    """One moment of a synthetic world: the images of its two cameras, and the ground truth.
 
     Attributes:
         rgb: (H, W, 3) uint8.
-        auxiliary: depth in metres with NaN for no echo, or temperature in degrees Celsius, (H, W) float32.
-        label_map: class of every pixel, see SYNTHETIC_LABELS, (H, W) uint8.
+        auxiliary: depth in metres, NaN without echo, or temperature in degrees Celsius, (H, W) float32.
+        label_map: class of each pixel, see `SYNTHETIC_LABELS`, (H, W) uint8.
         modality: what `auxiliary` is.
-        time_s: when.
+        time_s: time in the world, seconds.
     """
 
     rgb: np.ndarray
@@ -39,20 +39,21 @@ class Scene:
 
     @property
     def encoded_auxiliary(self) -> np.ndarray:
-        """As a driver sends it: depth in mm with 0 for no echo, or hundredths of a kelvin; (H, W) uint16."""
+        """The auxiliary image as a driver sends it: depth in mm, 0 without echo, or 0.01 K; (H, W) uint16."""
         if self.modality is Modality.DEPTH:
             return depth_in_millimetres(self.auxiliary)
         return np.round((self.auxiliary + _ZERO_CELSIUS_K) * 100).astype(np.uint16)
 
 
 class SceneGenerator:
-    """The world of one seed. Equal arguments give equal images, in any order of calls.
+    """Renders the world of one seed. Equal arguments give equal images, in any order of calls.
 
-    Independent scenes, as for training, are the generators of different seeds, each asked for one time. A held-out
-    set is a set of other seeds.
+    For independent scenes, as in training, use one generator for each seed. A held-out set has other seeds.
 
     Args:
-        seed: which world.
+        seed: of the world.
+        height: of the images, pixels.
+        width: of the images, pixels.
         auxiliary: DEPTH or THERMAL.
 
     Raises:
@@ -69,7 +70,7 @@ class SceneGenerator:
         self.camera = Camera(height, width)
 
     def render(self, time_s: float = 0.0) -> Scene:
-        """The scene at a time in seconds; a later image shows the same objects, moved."""
+        """Render the scene at a time in seconds; a later image shows the same objects, moved."""
         rng = np.random.default_rng([self.seed, 1, round(time_s * 1e6) & 0xFFFF_FFFF_FFFF])
         buffers = render_geometry(self.world, self.camera, time_s)
         rgb = sensors.rgb_image(buffers, self.world, time_s=time_s, rng=rng)

@@ -1,6 +1,6 @@
-"""Ray casting of a synthetic world into geometry buffers, one analytic solid after the other.
+"""Casts rays into a synthetic world and fills geometry buffers, one analytic solid after another.
 
-H, W image size. Every buffer is float32 or an index; distances are metres along the optical axis.
+H, W image size. Buffers are float32 or indices; distances are metres along the optical axis.
 """
 from __future__ import annotations
 
@@ -17,16 +17,18 @@ _NEAREST_M = 0.2
 
 @dataclass(frozen=True, eq=False)
 class GeometryBuffers:
-    """Buffers of the surfaces that the camera's rays hit.
+    """What the rays of the camera hit, for each pixel.
 
     Attributes:
         depth: metres along the optical axis, (H, W).
-        surface: row in `surfaces` and `labels`, (H, W) uint8.
+        surface: index in `surfaces` and `labels`, (H, W) uint8.
         normal: unit surface normals in world axes, (3, H, W).
-        texture: surface coordinates, metres, (2, H, W).
-        shadow: share of direct light that is left beneath objects, (H, W) in (0, 1].
+        texture: coordinates on the surface, metres, (2, H, W).
+        shadow: share of the direct light that arrives, less beneath objects, (H, W) in (0, 1].
         facing: cosine between ray and normal, (H, W) in [0, 1].
-        plane: for the room itself 0 side wall, 1 floor or ceiling, 2 far wall; 255 on objects, (H, W) uint8.
+        plane: 0 side wall, 1 floor or ceiling, 2 far wall, 255 object, (H, W) uint8.
+        surfaces: S surfaces.
+        labels: class of each surface, (S,) uint8.
     """
 
     depth: np.ndarray
@@ -41,7 +43,7 @@ class GeometryBuffers:
 
 
 class Camera:
-    """A pinhole camera of the Kinect's field of view (525 px at a width of 640)."""
+    """A pinhole camera with the field of view of the Kinect: focal length 525 px at a width of 640."""
 
     def __init__(self, height: int, width: int):
         self.height, self.width = height, width
@@ -51,7 +53,7 @@ class Camera:
         self._v = ((np.arange(height, dtype=np.float32) - self.centre[1]) / self.focal_px)[:, None]
 
     def pose(self, world: World, time_s: float) -> tuple[np.ndarray, np.ndarray]:
-        """Position (3,) and rotation camera -> world (3, 3) at a time; the camera pans and bobs slowly."""
+        """Position, (3,), and rotation camera -> world, (3, 3), at a time; the camera pans and sways slowly."""
         sway, phase = world.camera_sway
         yaw, pitch = sway * sin(0.45 * time_s + phase), world.camera_pitch + 0.15 * sway * sin(0.8 * time_s)
         position = np.array([0.12 * sin(0.3 * time_s + phase), -world.camera_height_m, 0.0])
@@ -60,12 +62,12 @@ class Camera:
         return position, turn @ tilt
 
     def rays(self, rotation: np.ndarray) -> np.ndarray:
-        """World directions of all pixels, one metre of depth long, (3, H, W)."""
+        """Directions of the rays of all pixels in world axes, scaled to one metre of depth, (3, H, W)."""
         rotation = rotation.astype(np.float32)
         return np.stack([rotation[i, 0] * self._u + (rotation[i, 1] * self._v + rotation[i, 2]) for i in range(3)])
 
     def crop(self, point: np.ndarray, radius_m: float) -> tuple[slice, slice] | None:
-        """Rows and columns that a sphere around a point in camera axes can touch; None if it is out of view."""
+        """Image rows and columns that a sphere around a point in camera axes can cover; None if it is out of view."""
         if point[2] < _NEAREST_M + radius_m:
             return None
         reach = self.focal_px * radius_m / (point[2] - radius_m) + 1
@@ -76,7 +78,7 @@ class Camera:
 
 
 def render_geometry(world: World, camera: Camera, time_s: float) -> GeometryBuffers:
-    """Cast one ray a pixel into the world as it is at a time."""
+    """Cast one ray for each pixel into the world at a time."""
     position, rotation = camera.pose(world, time_s)
     rays = camera.rays(rotation)
     surfaces, labels = [world.wall, world.floor], [BACKGROUND, FLOOR]
@@ -102,7 +104,7 @@ _Buffers = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.
 
 
 def _cast_room(world: World, rays: np.ndarray, position: np.ndarray) -> _Buffers:
-    """The inside of the room: depth, surface, normal, texture coordinates, shadow and plane."""
+    """Buffers of the empty room: depth, surface, normal, texture coordinates, shadow and plane."""
     half_width, height, length = world.size_m
     low = np.array([-half_width, -height, -2.0]) - position
     high = np.array([half_width, 0.0, length]) - position
@@ -138,13 +140,18 @@ def _cast_shadow(buffers: _Buffers, camera: Camera, rays: np.ndarray, position: 
     x = rays[0][crop] * depth[crop] + np.float32(position[0] - foot[0])
     z = rays[2][crop] * depth[crop] + np.float32(position[2] - foot[2])
     dark = 1 - np.float32(0.6) * np.exp((x * x + z * z) * np.float32(-1.2 / radius ** 2))
-    # Objects cast before are in the buffers already; only the floor is darkened.
+    # The buffers already hold the objects before this one; only the floor is darkened.
     shadow[crop] *= np.where(surface[crop] == 1, dark, np.float32(1))
 
 
 def _cast_part(buffers: _Buffers, rays: np.ndarray, crop: tuple[slice, slice], eye: np.ndarray, part: Part,
-               pose: Pose, row: int) -> None:
-    """Put one solid into the buffers where it is nearer than what they hold; `eye` is seen from its centre."""
+               pose: Pose, index: int) -> None:
+    """Write one solid into the buffers where it is nearest.
+
+    Args:
+        eye: position of the camera relative to the centre of the solid, world axes.
+        index: of its surface.
+    """
     c, s = np.float32(cos(pose.heading)), np.float32(sin(pose.heading))
     dx, dy, dz = (rays[i][crop] for i in range(3))
     ray = (c * dx - s * dz, dy, s * dx + c * dz)
@@ -154,7 +161,7 @@ def _cast_part(buffers: _Buffers, rays: np.ndarray, crop: tuple[slice, slice], e
     depth, surface, normal, texture, shadow, plane = buffers
     hit = (distance < depth[crop]) & (distance > _NEAREST_M)
     np.copyto(depth[crop], distance, where=hit)
-    np.copyto(surface[crop], np.uint8(row), where=hit)
+    np.copyto(surface[crop], np.uint8(index), where=hit)
     np.copyto(plane[crop], np.uint8(255), where=hit)
     np.copyto(shadow[crop], np.float32(1), where=hit)
     nx, ny, nz = local_normal
@@ -162,7 +169,7 @@ def _cast_part(buffers: _Buffers, rays: np.ndarray, crop: tuple[slice, slice], e
         np.copyto(target[crop], value, where=hit)
     reach = np.minimum(distance, np.float32(99))
     point = [origin[i] + ray[i] * reach for i in range(3)]
-    # Any continuous map does for a texture; this one keeps horizontal rings horizontal.
+    # Any continuous map of coordinates is good enough; this one keeps horizontal rings horizontal.
     np.copyto(texture[0][crop], point[0] + point[2], where=hit)
     np.copyto(texture[1][crop], point[1], where=hit)
 
@@ -183,7 +190,7 @@ def _hit_ellipsoid(ray: _Planes, origin: _Origin, half: Vector) -> tuple[np.ndar
 
 
 def _hit_cylinder(ray: _Planes, origin: _Origin, half: Vector) -> tuple[np.ndarray, _Planes]:
-    """An upright cylinder of radius half[0] without caps: it stands on the floor and is taller than the eye."""
+    """An upright cylinder of radius half[0], without caps: it stands on the floor, and its top is above the camera."""
     radius = np.float32(half[0])
     distance = _solve_nearest(ray[0] ** 2 + ray[2] ** 2, ray[0] * origin[0] + ray[2] * origin[2],
                               origin[0] ** 2 + origin[2] ** 2 - radius ** 2)
@@ -208,7 +215,7 @@ def _hit_cuboid(ray: _Planes, origin: _Origin, half: Vector) -> tuple[np.ndarray
 
 
 def _solve_nearest(a: np.ndarray, b: np.ndarray, c: np.float32) -> np.ndarray:
-    """Smaller root of a t^2 + 2 b t + c = 0, inf where there is none."""
+    """Smaller root of a t^2 + 2 b t + c = 0; inf without a root."""
     root = b * b - a * np.float32(c)
     return np.where(root > 0, (-b - np.sqrt(np.maximum(root, 0))) / np.maximum(a, _EPSILON), np.float32(np.inf))
 

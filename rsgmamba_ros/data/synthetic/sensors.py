@@ -1,6 +1,6 @@
-"""Geometry buffers -> what an RGB, a depth and a thermal camera would deliver, noise and all.
+"""Makes RGB, depth and thermal images, with noise, from geometry buffers.
 
-H, W image size. Random numbers come from the caller's generator.
+H, W image size. The caller passes the generator of random numbers.
 """
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _KINECT_BASELINE_M = 0.075
 
 
 def rgb_image(buffers: GeometryBuffers, world: World, *, time_s: float, rng: np.random.Generator) -> np.ndarray:
-    """Colour image with light, shade, texture, exposure, lens blur, photon and read noise, (H, W, 3) uint8."""
+    """Colour image with light, shadow, texture, exposure, lens blur, photon and read noise, (H, W, 3) uint8."""
     blend = _pattern(buffers)
     direction, colour = world.light
     diffuse = np.einsum('c,chw->hw', np.array(direction, np.float32), buffers.normal)
     sun = (1 - world.ambient_light) * (1 + 0.08 * np.sin(0.9 * time_s))
-    # The light falls off with distance, as that of a lamp near the camera does.
+    # The light falls off with the distance, like that of a lamp near the camera.
     light = (world.ambient_light + np.float32(sun) * np.maximum(diffuse, np.float32(0.1))) * buffers.shadow
     light *= np.float32(world.exposure) / (1 + np.float32(0.012) * buffers.depth ** 2)
     table = np.array([s.colours for s in buffers.surfaces], np.float32) * np.array(colour, np.float32)
@@ -38,16 +38,16 @@ def rgb_image(buffers: GeometryBuffers, world: World, *, time_s: float, rng: np.
     noise = rng.standard_normal(image.shape, dtype=np.float32)
     noise *= cv2.sqrt(image * np.float32(2.5e-4) + np.float32(6e-5))
     image += noise
-    # A display gamma of 2 rather than 2.2 costs a square root instead of a power.
+    # A display gamma of 2 instead of 2.2: a square root is faster than a power.
     encoded: np.ndarray = cv2.sqrt(np.clip(image, 0, 1, out=image)) * 255 + np.float32(0.5)
     return encoded.astype(np.uint8)
 
 
 def depth_image(buffers: GeometryBuffers, *, focal_px: float, rng: np.random.Generator) -> np.ndarray:
-    """Depth of a structured-light camera, metres in steps of 1 mm, NaN where there is no echo, (H, W) float32.
+    """Depth of a structured-light camera, metres in steps of 1 mm, NaN without echo, (H, W) float32.
 
     Axial noise 0.0012 + 0.0019 (z - 0.4)^2 m and lateral noise of about 0.5 px at edges: Nguyen et al. 2012. The
-    projector stands a baseline to the right of the camera, so every near object leaves a shadow on one side.
+    projector is one baseline to the right of the camera, so each near object casts a shadow to one side.
     """
     true = buffers.depth
     noise = rng.standard_normal(true.shape, dtype=np.float32)
@@ -68,8 +68,8 @@ def depth_image(buffers: GeometryBuffers, *, focal_px: float, rng: np.random.Gen
 def thermal_image(buffers: GeometryBuffers, world: World, *, time_s: float, rng: np.random.Generator) -> np.ndarray:
     """Apparent temperature, degrees Celsius in steps of 0.01, (H, W) float32.
 
-    Emissivity falls off at grazing angles, the lens is softer than the colour camera's, the whole image drifts
-    slowly, columns differ by a fixed pattern, and pixels have a noise of 0.06 K.
+    The emissivity falls at grazing angles. The lens is softer than that of the colour camera. The whole image drifts
+    slowly, columns have a fixed pattern, and pixels have a noise of 0.06 K.
     """
     height, width = buffers.depth.shape
     warmth: np.ndarray = np.take(np.array([s.warmth_k for s in buffers.surfaces], np.float32), buffers.surface)
@@ -88,7 +88,7 @@ def thermal_image(buffers: GeometryBuffers, world: World, *, time_s: float, rng:
 
 
 def _pattern(buffers: GeometryBuffers) -> np.ndarray:
-    """Value of each pixel's surface pattern, (H, W) in [0, 1]."""
+    """Value of the surface pattern at each pixel, (H, W) in [0, 1]."""
     scale = np.array([TILE / s.pattern_size_m for s in buffers.surfaces], np.float32)
     layer = np.array([PATTERNS.index(s.pattern) * TILE * TILE for s in buffers.surfaces], np.int32)
     per_pixel = np.take(scale, buffers.surface)
@@ -98,7 +98,7 @@ def _pattern(buffers: GeometryBuffers) -> np.ndarray:
 
 
 def _decal_masks(decals: Iterable[Decal], buffers: GeometryBuffers) -> Iterable[tuple[Decal, np.ndarray]]:
-    """Where each flat picture or warm spot is seen, (H, W) bool."""
+    """Each flat picture or warm spot, and its visible pixels, (H, W) bool."""
     for decal in decals:
         u, v = (np.abs(t - np.float32(c)) / np.float32(h)
                 for t, c, h in zip(buffers.texture, decal.centre, decal.half))
@@ -108,9 +108,9 @@ def _decal_masks(decals: Iterable[Decal], buffers: GeometryBuffers) -> Iterable[
 
 
 def _projector_shadow(depth: np.ndarray, focal_px: float) -> np.ndarray:
-    """Pixels that a nearer object to their right hides from the projector, (H, W) bool.
+    """Pixels that a nearer object on their right hides from the projector, (H, W) bool.
 
-    A pixel is hidden if some pixel s columns further has a disparity larger by s or more.
+    A pixel is hidden if the disparity s columns further right is larger by s or more.
     """
     disparity = np.float32(focal_px * _KINECT_BASELINE_M) / depth
     hidden = np.zeros(depth.shape, bool)

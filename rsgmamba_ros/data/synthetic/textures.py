@@ -1,4 +1,4 @@
-"""Tileable grey patterns that surfaces are painted with."""
+"""Tileable grey patterns of the surfaces."""
 from __future__ import annotations
 
 from functools import lru_cache
@@ -6,14 +6,14 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-#: Side of a tile, pixels; a power of two, so that a coordinate wraps by masking its bits.
+#: Side of a tile, pixels; a power of two, so that a bit mask wraps a coordinate.
 TILE = 128
 PATTERNS = ('flat', 'plaster', 'bricks', 'tiles', 'planks', 'stripes', 'rings', 'blotches', 'fine', 'tape')
 
 
 @lru_cache(maxsize=1)
 def pattern_stack() -> np.ndarray:
-    """All tiles in the order of PATTERNS, (P, TILE, TILE) float32 in [0, 1], read-only."""
+    """The tiles of the P `PATTERNS` in their order, (P, TILE, TILE) float32 in [0, 1], read-only."""
     rng = np.random.default_rng(7)
     y, x = np.mgrid[:TILE, :TILE].astype(np.float32) / TILE
     cloud, fine = _cloud(rng, 4), _cloud(rng, 32)
@@ -35,7 +35,7 @@ def pattern_stack() -> np.ndarray:
 
 
 def _cloud(rng: np.random.Generator, cells: int) -> np.ndarray:
-    """Smooth tileable noise with about `cells` blobs a side, scaled to [0, 1]."""
+    """Smooth tileable noise with about `cells` blobs along each side, (TILE, TILE) in [0, 1]."""
     noise = rng.standard_normal((TILE, TILE)).astype(np.float32)
     tiled = np.tile(noise, (3, 3))
     smooth = cv2.GaussianBlur(tiled, (0, 0), TILE / cells / 2.5)[TILE:2 * TILE, TILE:2 * TILE]

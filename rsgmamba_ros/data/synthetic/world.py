@@ -1,7 +1,7 @@
-"""The content of a synthetic world: a room, flat decals on it, and moving objects built of simple solids.
+"""The content of a synthetic world: a room, flat pictures in it, and moving objects made of simple solids.
 
 Axes: x right, y down, z into the room, metres; the floor is y = 0 and the camera stands near x = z = 0.
-Temperatures are in kelvin above the room's ambient temperature.
+Temperatures are in kelvin above the ambient temperature of the room.
 """
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class Surface:
 
     Attributes:
         colours: two albedos (RGB, 0..1); the pattern blends from the first to the second.
-        pattern: row of `textures.PATTERNS`.
-        pattern_size_m: length that one texture tile covers.
-        warmth_k: temperature above ambient.
-        depth_return: probability that a depth sensor gets an echo (glass and black paint give few).
+        pattern: one of `textures.PATTERNS`.
+        pattern_size_m: side of one texture tile, metres.
+        warmth_k: temperature above ambient, kelvin.
+        depth_return: probability that a depth sensor gets an echo; low for glass and black paint.
     """
 
     colours: tuple[Vector, Vector]
@@ -43,12 +43,14 @@ class Surface:
 
 @dataclass(frozen=True)
 class Part:
-    """One solid of an object: `ellipsoid`, `cuboid` or upright `cylinder`.
+    """One solid of an object.
 
     Attributes:
-        offset: centre relative to the object's foot point, y negative is up.
-        half: half sizes along its axes.
-        swing_m: amplitude of the forward and backward swing (legs, arms).
+        shape: 'ellipsoid', 'cuboid' or upright 'cylinder'.
+        offset: of the centre from the foot point of the object, metres; negative y is up.
+        half: half sizes along its axes, metres.
+        surface: how it looks.
+        swing_m: amplitude of the forward and backward swing of legs and arms, metres.
     """
 
     shape: str
@@ -60,7 +62,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Pose:
-    """Foot point of an object, its heading about the vertical axis (0 looks along +z), and its swing phase, rad."""
+    """Foot point of an object, metres, heading about the vertical axis (0 is +z) and phase of its swing, radians."""
 
     x: float
     y: float
@@ -84,24 +86,28 @@ class MovingObject:
     bounce_m: float = 0.0
 
     def pose(self, time_s: float) -> Pose:
-        """Where the object is."""
+        """The pose of the object at a time."""
         (ax, az), (wx, wz) = self.amplitude, self.rate_rad_s
         px, pz = (self.start_phase[0] + wx * time_s, self.start_phase[1] + wz * time_s)
         x, z = self.centre[0] + ax * sin(px), self.centre[1] + az * sin(pz)
         heading = self.heading
         if self.turns_with_path:
-            # Speed along z gets a floor, so that the object turns smoothly at the ends of its path.
+            # An offset of the speed along z makes the object turn smoothly at the ends of its path.
             heading = float(np.arctan2(ax * wx * cos(px), az * wz * cos(pz) + 0.15))
         return Pose(x, -self.bounce_m * abs(sin(2.5 * px)), z, heading, 5.0 * px)
 
 
 @dataclass(frozen=True)
 class Decal:
-    """A flat picture, rug or warm spot: seen by one kind of sensor, without shape.
+    """A flat picture, rug or warm spot: only one kind of sensor sees it.
 
     Attributes:
-        plane: axis of the plane that it lies on: 0 side walls, 1 floor and ceiling, 2 far wall.
-        centre, half: in the plane's texture coordinates, metres.
+        plane: axis of its plane: 0 side walls, 1 floor and ceiling, 2 far wall.
+        centre: in the texture coordinates of the plane, metres.
+        half: half sizes, likewise.
+        is_round: an ellipse instead of a rectangle.
+        colour: RGB, 0..1; negative for a warm spot.
+        warmth_k: temperature above ambient, kelvin.
     """
 
     plane: int
@@ -117,8 +123,12 @@ class World:
     """One room with its camera and objects.
 
     Attributes:
-        size_m: half width, height and length of the room.
+        size_m: half width, height and length of the room, metres.
+        camera_pitch: downward tilt, radians.
+        camera_sway: amplitude of the pan and its phase, radians.
         light: direction to the light (unit vector) and its colour.
+        ambient_light: share of the light that has no direction, 0..1.
+        exposure: factor of the colour image.
         ambient_c: ambient temperature, degrees Celsius.
     """
 
@@ -170,14 +180,14 @@ def _decal(rng: np.random.Generator, size: Vector) -> Decal:
     else:
         span = (-size[0], size[0]) if plane == 2 else (2.0, size[2])
         centre, half = (rng.uniform(*span), -rng.uniform(0.9, 2.0)), (rng.uniform(0.15, 0.6), rng.uniform(0.15, 0.6))
-    # Half of them are pictures that only a camera sees, half are warm spots that only a thermal camera sees.
+    # Half are pictures, which only a colour camera sees; half are warm spots, which only a thermal camera sees.
     is_picture = rng.random() < 0.5
     return Decal(plane, centre, half, bool(rng.random() < 0.4),
                  _vivid(rng) if is_picture else (-1.0, -1.0, -1.0), 0.0 if is_picture else rng.uniform(2.0, 9.0))
 
 
 def _vivid(rng: np.random.Generator, *, strong: int | None = None) -> Vector:
-    """A saturated colour: `strong` channels stand out, one for red, green, blue, two for yellow, magenta, cyan."""
+    """A saturated colour: one strong channel gives red, green or blue, two give yellow, magenta or cyan."""
     colour = rng.uniform(0.05, 0.35, 3)
     colour[rng.permutation(3)[:strong or rng.integers(1, 3)]] += rng.uniform(0.3, 0.6)
     return tuple(colour)
@@ -248,7 +258,7 @@ def _vehicle(rng: np.random.Generator) -> tuple[Part, ...]:
 
 
 _Builder = Callable[[np.random.Generator], tuple[Part, ...]]
-#: Label, builder, how many in a room, radius kept free, path amplitude, metres; they are placed in this order.
+#: Label, builder, fewest and most in a room, free radius and path amplitude, metres; placed in this order.
 _FURNISHING: tuple[tuple[int, _Builder, tuple[int, int], float, float], ...] = (
     (VEHICLE, _vehicle, (1, 1), 0.75, 1.3),
     (PERSON, _person, (1, 2), 0.4, 1.2),
@@ -263,7 +273,7 @@ def _place_objects(rng: np.random.Generator, size: Vector) -> tuple[MovingObject
     taken: list[tuple[float, float, float]] = []
     for label, build, (fewest, most), radius, reach in _FURNISHING:
         for _ in range(rng.integers(fewest, most + 1)):
-            x, z = _free_place(rng, size, radius, taken)
+            x, z = _free_position(rng, size, radius, taken)
             taken.append((x, z, radius))
             amplitude = reach * rng.uniform(0.6, 1.0)
             objects.append(MovingObject(
@@ -274,7 +284,7 @@ def _place_objects(rng: np.random.Generator, size: Vector) -> tuple[MovingObject
     return tuple(objects)
 
 
-def _free_place(rng: np.random.Generator, size: Vector, radius: float,
+def _free_position(rng: np.random.Generator, size: Vector, radius: float,
                 taken: list[tuple[float, float, float]]) -> tuple[float, float]:
     """A position in view, away from other objects if one is found in a few tries."""
     x = z = 0.0

@@ -31,6 +31,9 @@ KEPT_RATES = 12
 #: Drops that are no loss: images that no leading image needed (an auxiliary that is faster than the leader).
 HARMLESS_DROPS = ('.drop.unused', '.drop.reset')
 
+#: What to do about a live topic from which nothing ever came.
+CHECK_TOPIC = 'check the name of the topic and its QoS'
+
 
 @dataclass(frozen=True)
 class HealthConfig:
@@ -65,9 +68,12 @@ class HealthMonitor:
 
     Args:
         modalities: every configured input; one that never arrives is a finding.
+        never: what to say of that input, in a few words.
     """
 
-    def __init__(self, modalities: tuple[Modality, ...], config: HealthConfig | None = None) -> None:
+    def __init__(self, modalities: tuple[Modality, ...], config: HealthConfig | None = None, *,
+                 never: str = CHECK_TOPIC) -> None:
+        self._never = never
         self.config = config or HealthConfig()
         self._window_ns = round(self.config.window_s * NS_PER_S)
         self._modalities = modalities
@@ -150,7 +156,7 @@ class HealthMonitor:
 
     def _check_input(self, name: str, health: InputHealth, since_ns: int) -> list[Finding]:
         if health.age_s is None:
-            return [Finding(HealthLevel.WARN, name, 'never received: check the name of the topic and its QoS')]
+            return [Finding(HealthLevel.WARN, name, f'never received: {self._never}')]
         if health.dropouts and health.dropouts[-1].ongoing:
             return [Finding(HealthLevel.WARN, name, f'stopped {health.age_s:.1f} s ago')]
         findings = []

@@ -110,7 +110,7 @@ class Pairing:
     def _absence(self, lead: Arrival, own: ImageStream, stream: ImageStream, now_ns: int) -> tuple[Presence, str]:
         silence = stream.clock.silence_ns(now_ns)
         if silence is None:
-            return Presence.MISSING, 'never received: check the name of the topic and its QoS'
+            return Presence.MISSING, 'never received'
         if stream.clock.is_dead(now_ns):
             return Presence.MISSING, f'stopped {silence / NS_PER_S:.2f} s ago'
         fault = stream.fault or lead.fault or own.refusal(lead)

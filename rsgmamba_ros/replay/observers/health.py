@@ -25,7 +25,7 @@ class ReplayHealth(Observer):
 
     def __init__(self, modalities: tuple[Modality, ...], counters: Mapping[str, int], *, start_ns: int,
                  has_results: bool, publish: Callable[[HealthReport, int], None] = lambda report, now_ns: None):
-        self._monitor = HealthMonitor(modalities)
+        self._monitor = HealthMonitor(modalities, never='the bag has no image of it that can be read')
         self._counters = counters
         self._start_ns = start_ns
         self._has_results = has_results

@@ -1,7 +1,7 @@
 """Events of the node -> health monitor -> /diagnostics and the log."""
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 import re
 from threading import Lock
 
@@ -10,7 +10,7 @@ from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.node import Node
 
-from rsgmamba_ros.pipeline.monitoring.health import HealthMonitor
+from rsgmamba_ros.pipeline.monitoring.health import CHECK_TOPIC, HealthMonitor
 from rsgmamba_ros.pipeline.monitoring.health_report import Finding, HealthLevel, HealthReport, InputHealth
 from rsgmamba_ros.ros.segmentation.throttled_log import ThrottledLog
 from rsgmamba_ros.vocabulary.images import ImageBundle, Modality
@@ -44,6 +44,7 @@ class Diagnostics:
         self._health = HealthMonitor(modalities)
         self._counters = counters
         self._mismatches: dict[Modality, str] = {}
+        self._wrong_type: Callable[[Modality], str] = lambda modality: ''
         #: The sensor profile in use, or how to get one; empty if the network takes none.
         self.sensor_profile = ''
         self._lock = Lock()
@@ -94,9 +95,13 @@ class Diagnostics:
         self._report_error(cause, message)
 
     def mismatched(self, modality: Modality, message: str) -> None:
-        """Remember that a publisher has incompatible QoS, and log it."""
+        """Remember that a publisher has incompatible QoS or another type, and log it."""
         self._mismatches[modality] = message
         self._report_error(f'{modality}.qos', message)
+
+    def watch_types(self, wrong_type: Callable[[Modality], str]) -> None:
+        """Ask this, of a modality that never came, what is wrong with the type of its topic; empty if nothing is."""
+        self._wrong_type = wrong_type
 
     def reset(self) -> None:
         """Forget rates and dropouts, as after a jump back in time."""
@@ -124,7 +129,11 @@ class Diagnostics:
         with self._lock:
             self._health.synchroniser_counted(self._counters, now_ns=now_ns)
             report = self._health.report(now_ns)
-            if since_ns is not None:
+        if since_ns is not None:
+            for source, health in report.inputs.items():
+                if health.age_s is None and (text := self._wrong_type(Modality(source))):
+                    self.mismatched(Modality(source), text)
+            with self._lock:
                 self._log(report, self._steady.now().nanoseconds, since_ns)
         found = statuses(report, dict(self._mismatches), sensor_profile=self.sensor_profile, name=name)
         if since_ns is None:
@@ -138,7 +147,9 @@ class Diagnostics:
         if steady_ns - since_ns < _START_UP_S * 1e9:
             return
         for finding in report.findings:
-            if finding.source != 'synchroniser':  # the first result that had such a finding was logged already
+            known = finding.text.endswith(CHECK_TOPIC) and finding.source in self._mismatches
+            # The first result that had a finding of the synchroniser was logged already.
+            if finding.source != 'synchroniser' and not known:
                 line = f'{finding.source}: {finding.text}'
                 self._warnings.report(_kind(line), line, now_ns=steady_ns)
 
@@ -148,11 +159,12 @@ def statuses(report: HealthReport, mismatches: Mapping[Modality, str], *, name: 
     """Turn a report into one status for each input, one for the synchroniser and one for the output.
 
     Args:
-        mismatches: a message for each modality that has a publisher of incompatible QoS.
+        mismatches: a message for each modality that has a publisher of incompatible QoS or type.
         name: of the node.
         sensor_profile: see `Diagnostics.sensor_profile`.
     """
-    found = list(report.findings)
+    found = [finding for finding in report.findings
+             if not (finding.text.endswith(CHECK_TOPIC) and finding.source in mismatches)]
     found += [Finding(HealthLevel.ERROR, str(modality), text) for modality, text in mismatches.items()
               if report.inputs[str(modality)].age_s is None]
     values = {source: _input_values(health) for source, health in report.inputs.items()}

@@ -12,7 +12,7 @@ from rsgmamba_ros.pipeline.synchronisation.synchroniser import Synchroniser
 from rsgmamba_ros.ros.conversions import image_from_message, nanoseconds
 from rsgmamba_ros.ros.qos import INPUT_QOS
 from rsgmamba_ros.ros.segmentation.diagnostics import Diagnostics
-from rsgmamba_ros.ros.segmentation.subscriptions import InputListener, subscribe_to_images
+from rsgmamba_ros.ros.segmentation.subscriptions import InputListener, subscribe_to_images, wrong_type
 from rsgmamba_ros.vocabulary.decoding import Decoding
 from rsgmamba_ros.vocabulary.errors import RSGMambaError
 from rsgmamba_ros.vocabulary.images import ImageBundle, Modality
@@ -51,6 +51,7 @@ class Intake:
         self._subscriptions = [
             subscribe_to_images(node, modality, transport=transport, profile=INPUT_QOS[input_qos], listener=listener)
             for modality, transport in transports.items()]
+        diagnostics.watch_types(lambda modality: wrong_type(node, modality, transports[modality]))
 
     def destroy(self) -> None:
         """Destroy subscriptions and timer; images that wait for their partner are dropped and counted."""

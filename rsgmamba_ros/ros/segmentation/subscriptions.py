@@ -43,6 +43,20 @@ def message_type(topic: str, transport: str) -> type:
     return MESSAGE_TYPES[transport]
 
 
+def wrong_type(node: Node, modality: Modality, transport: str) -> str:
+    """What to do if publishers of `<modality>/image` send another type than is subscribed to; empty if none does."""
+    topic = node.resolve_topic_name(f'{modality}/image')
+    sent = {info.topic_type for info in node.get_publishers_info_by_topic(topic)}
+    names = {kind: f'sensor_msgs/msg/{message.__name__}' for kind, message in MESSAGE_TYPES.items()}
+    wanted = f'sensor_msgs/msg/{message_type(topic, transport).__name__}'
+    if not sent or wanted in sent:
+        return ''
+    parameter = f'{"rgb" if modality is Modality.RGB else "auxiliary"}.transport'
+    remedy = next((f'set {parameter} to {kind}' for kind, name in names.items() if name in sent),
+                  f'remap {modality}/image to a topic of images')
+    return f'{topic} carries {", ".join(sorted(sent))} and not {wanted}: {remedy}'
+
+
 def subscribe_to_images(node: Node, modality: Modality, *, transport: str, profile: QoSProfile,
                         listener: InputListener) -> Subscription:
     """Subscribe to `<modality>/image`; the subscription, for `Node.destroy_subscription`."""

@@ -1,4 +1,5 @@
 """Configuring, activating and ending a node, in the test's own process where that is enough."""
+from contextlib import ExitStack
 import time
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -10,7 +11,7 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 import torch
 
 from rsgmamba_ros.ops.cpu.sharing import CpuSharing
@@ -166,6 +167,39 @@ def test_a_publisher_of_incompatible_qos_is_named(bench, capfd):
 
     one.wait_until(is_told)
     assert 'incompatible QoS (RELIABILITY)' in capfd.readouterr().err
+
+
+@pytest.fixture
+def stranger():
+    """Create a node in a participant of its own."""
+    with ExitStack() as stack:
+        def create(name, **options):
+            context = rclpy.Context()
+            rclpy.init(context=context)
+            stack.callback(context.try_shutdown)
+            node = rclpy.create_node(name, context=context, **options)
+            stack.callback(node.destroy_node)
+            return node
+        yield create
+
+
+@pytest.mark.parametrize(('sent', 'remedy'), [
+    (CompressedImage, 'set rgb.transport to compressed'), (DiagnosticArray, 'remap rgb/image to a topic of images')])
+def test_a_publisher_of_another_type_is_named_with_the_parameter_to_set(bench, stranger, capfd, sent, remedy):
+    one = bench(diagnostics_period_s=0.1)
+    arrays = []
+    one.peer.create_subscription(DiagnosticArray, '/diagnostics', arrays.append, 10)
+    # Another participant: within one, a topic has one type.
+    other = stranger('stranger', namespace=one.node.get_namespace())
+    other.create_publisher(sent, 'rgb/image', qos.RELIABLE)
+    one.start()
+    name = one.node.get_fully_qualified_name().lstrip('/')
+
+    def messages():
+        return [status.message for array in arrays for status in array.status if status.name == f'{name}: rgb']
+    one.wait_until(lambda: any(remedy in message for message in messages()))
+    assert 'check the name' not in messages()[-1]
+    assert remedy in capfd.readouterr().err
 
 
 def test_a_node_that_is_not_active_says_so_and_misses_no_image(bench, capfd):

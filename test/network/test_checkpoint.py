@@ -209,3 +209,32 @@ def test_strict_loading_names_every_kind_of_problem():
     module = torch.nn.Linear(2, 2)
     with pytest.raises(CheckpointError, match='bias is missing.*other is left over.*weight is'):
         load_strictly(module, {'weight': torch.zeros(3, 2), 'other': torch.zeros(1)}, 'here')
+
+
+@pytest.mark.parametrize('size, message', [(4 * 2 ** 30, 'not a safetensors file'),
+                                           (4 * 2 ** 30 + 1, '7 bytes; a safetensors file has 9 to 4294967296')])
+def test_a_file_of_more_than_4_gib_is_refused_before_it_is_read(tmp_path, size, message):
+    path = tmp_path / 'large.safetensors'
+    with path.open('wb') as file:
+        file.truncate(size)  # a hole: it takes no room
+    with pytest.raises(CheckpointError, match=message):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize('length, message', [(16 * 2 ** 20, 'its header is no JSON'),
+                                             (16 * 2 ** 20 + 1, 'its header would be 16777217 bytes')])
+def test_a_header_of_more_than_16_mib_is_refused_before_it_is_read(tmp_path, length, message):
+    path = tmp_path / 'header.safetensors'
+    with path.open('wb') as file:
+        file.write(length.to_bytes(8, 'little'))
+        file.truncate(8 + length)
+    with pytest.raises(CheckpointError, match=message):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize('count, end', [(8, '7.weight is missing'), (10, '7.weight is missing; and 2 more')])
+def test_an_error_shows_eight_names_and_how_many_more_there_are(count, end):
+    module = torch.nn.ModuleList(torch.nn.Linear(1, 1, bias=False) for _ in range(count))
+    with pytest.raises(CheckpointError) as error:
+        load_strictly(module, {}, 'here')
+    assert str(error.value).endswith(end)

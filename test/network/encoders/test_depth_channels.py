@@ -62,3 +62,10 @@ def test_filling_keeps_what_is_valid_and_is_smooth_elsewhere():
     filled = fill_holes(values, valid)
     torch.testing.assert_close(filled[valid > 0], values[valid > 0])
     assert (filled - values).abs().max() < 0.2
+
+
+@pytest.mark.parametrize('side', [1, 8, 40])
+def test_a_distance_fills_the_image_however_small_the_part_is_that_has_it(side):
+    values, valid = torch.zeros(1, 1, 64, 96), torch.zeros(1, 1, 64, 96)
+    values[..., :side, :side], valid[..., :side, :side] = 0.5, 1
+    torch.testing.assert_close(fill_holes(values, valid), torch.full_like(values, 0.5))

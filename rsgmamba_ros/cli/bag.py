@@ -1,4 +1,4 @@
-"""Make bags to test with, and say which topics of a bag hold what."""
+"""Make bags to test with, say which topics of a bag hold what, and make a dataset of a bag."""
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from rsgmamba_ros.cli import extract
 from rsgmamba_ros.data.bags.reader import BagReader
 from rsgmamba_ros.data.bags.sources import file_shots, find_image_files, synthetic_shots, write_shots
 from rsgmamba_ros.data.bags.topics import find_topics, NONE, transport
@@ -17,7 +18,7 @@ from rsgmamba_ros.vocabulary.images import AUXILIARY_MODALITIES, Modality
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the two ways to make a bag and their common options, and the list of topics."""
+    """Declare the two ways to make a bag and their common options, the list of topics, and the extraction."""
     commands = parser.add_subparsers(dest='source', required=True)
     synthesise = commands.add_parser('synthesize', help='moving synthetic scenes with ground truth')
     synthesise.add_argument('out', type=Path, help='folder to create')
@@ -38,6 +39,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         command.add_argument('--compression', choices=COMPRESSIONS, default='none',
                              help="of the bag: MCAP chunks (storage), or the modes of rosbag2 (default: %(default)s)")
     _add_topics(commands.add_parser('topics', help='print topic and transport of each modality as JSON'))
+    extract.add_arguments(commands.add_parser(
+        'extract', help="write image pairs with the network's labels, to correct them and to train on them"))
 
 
 def _add_topics(command: ArgumentParser) -> None:
@@ -53,6 +56,9 @@ def run(arguments: Namespace) -> None:
     """Write the bag and say what is in it, or print the topics of one."""
     if arguments.source == 'topics':
         _print_topics(arguments)
+        return
+    if arguments.source == 'extract':
+        extract.run(arguments)
         return
     if arguments.rate_hz <= 0:
         raise ConfigError(f'--rate-hz is {arguments.rate_hz}; it must be positive')

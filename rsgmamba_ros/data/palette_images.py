@@ -1,4 +1,4 @@
-"""Label images with a palette, as labelling tools write them: the indices are the classes, the colours decoration."""
+"""Label images with a palette, as labelling tools have them: the indices are the classes, not the colours."""
 from __future__ import annotations
 
 import struct
@@ -9,6 +9,7 @@ import numpy as np
 
 from rsgmamba_ros.data.messages.compressed_images import check_size, size_in_header
 from rsgmamba_ros.vocabulary.decoding import DEFAULT_DECODING
+from rsgmamba_ros.vocabulary.labels import LabelSpace
 
 _PNG_START = b'\x89PNG\r\n\x1a\n'
 _PALETTE = 3  #: the colour type of a PNG with a palette
@@ -41,6 +42,28 @@ def decode_label_image(content: bytes, what: str = 'label image', *,
     return image // scale if image is not None and scale > 1 else image
 
 
+def encode_label_image(label_map: np.ndarray, labels: LabelSpace) -> bytes:
+    """Encode a label map as a PNG with a palette; what is no class is black.
+
+    Args:
+        label_map: (H, W) uint8.
+
+    Returns:
+        The file.
+    """
+    png = cv2.imencode('.png', label_map)[1].tobytes()
+    palette = np.zeros((256, 3), np.uint8)
+    palette[:len(labels)] = labels.palette
+    header_end = len(_PNG_START) + 25
+    header = png[len(_PNG_START) + 8:header_end - 4]
+    return b''.join([_PNG_START, _chunk(b'IHDR', header[:9] + bytes([_PALETTE]) + header[10:]),
+                     _chunk(b'PLTE', palette.tobytes()), png[header_end:]])
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
+
+
 def _as_grey(content: bytes) -> bytes:
     """The same PNG with its indices as grey values: OpenCV gives the colours of a palette and not the indices."""
     parts, offset = [_PNG_START], len(_PNG_START)
@@ -50,6 +73,6 @@ def _as_grey(content: bytes) -> bytes:
         if kind == b'IHDR':
             data = data[:9] + b'\0' + data[10:]
         if kind not in (b'PLTE', b'tRNS'):
-            parts += [struct.pack('>I', len(data)), kind, data, struct.pack('>I', zlib.crc32(kind + data))]
+            parts.append(_chunk(kind, data))
         offset += 12 + length
     return b''.join(parts)

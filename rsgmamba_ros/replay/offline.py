@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
@@ -25,9 +25,6 @@ from rsgmamba_ros.replay.label_matching import LabelFolder, LabelMatcher
 from rsgmamba_ros.vocabulary.errors import ImageError
 from rsgmamba_ros.vocabulary.images import ImageBundle, Modality, StampedImage
 from rsgmamba_ros.vocabulary.segmentation import Segmentation
-
-if TYPE_CHECKING:
-    from rsgmamba_ros.pipeline.segmenter import Segmenter
 
 #: How long a result waits for its label image, bag time. Labels are recorded with the images, not seconds later.
 _LABEL_PATIENCE_NS = 1_000_000_000
@@ -53,6 +50,14 @@ class ReplayedBundle:
     error: str = ''
     network_s: float = 0.0
     label_map: np.ndarray | None = None
+
+
+class BundleSegmenter(Protocol):
+    """What makes segmentations of bundles, as `Segmenter` does."""
+
+    def segment(self, bundle: ImageBundle) -> Segmentation:
+        """See `Segmenter.segment`."""
+        ...
 
 
 class Observer:
@@ -84,7 +89,7 @@ class OfflineReplay:
     """
 
     def __init__(self, bag: BagReader, topics: Mapping[str, ImageContent], *, synchroniser: Synchroniser,
-                 segmenter: Segmenter | None = None, injector: FaultInjector | None = None,
+                 segmenter: BundleSegmenter | None = None, injector: FaultInjector | None = None,
                  labels: LabelFolder | None = None, label_tolerance_s: float = 0.02,
                  observers: Sequence[Observer] = ()):
         self._bag = bag

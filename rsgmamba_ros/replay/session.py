@@ -82,7 +82,7 @@ class ReplaySession:
         faults = parse_faults(options.faults)
         if options.checkpoint is None and any(fault.changes_pixels for fault in faults):
             raise ConfigError('a replay without a checkpoint looks at no pixels; faults of the content need one')
-        self.segmenter = _segmenter(options.checkpoint, options.settings) if options.checkpoint else None
+        self.segmenter = open_segmenter(options.checkpoint, options.settings) if options.checkpoint else None
         auxiliary = self.segmenter.auxiliary if self.segmenter else options.settings.auxiliary
         # Ground truth is read from the folder or from the bag, never from both.
         named = {**options.topics, LABELS: NONE} if options.labels_folder else options.topics
@@ -180,7 +180,8 @@ def _sources(options: ReplayOptions, bag: BagReader, topics: Mapping[str, ImageC
                    command=options.command, hash_bag=options.hash_bag)
 
 
-def _segmenter(checkpoint: Path, settings: NodeSettings) -> Segmenter:
+def open_segmenter(checkpoint: Path, settings: NodeSettings) -> Segmenter:
+    """A network as the settings want it, warmed up; torch is imported here."""
     from rsgmamba_ros.ops.cpu.threads import use_threads
     from rsgmamba_ros.pipeline.segmenter import Segmenter
 

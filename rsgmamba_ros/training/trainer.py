@@ -175,11 +175,11 @@ class Trainer:
 
     def _loss_parts(self, wrapped: nn.Module, batch: Batch) -> LossParts:
         if self.config.phase_at(self.step).learns == 'reliability':
-            logits = wrapped(RSGMamba.estimate_reliability, batch.images, batch.available, batch.rows)
+            logits = wrapped(RSGMamba.estimate_reliability, batch.images, batch.available, batch.image_indices)
             return reliability_parts(logits, batch.targets, batch.available)
         # A profiled head is fitted at the end: until then the fusion is taught with what was done to the images.
         given = batch.targets.reliability.clamp(*GIVEN).logit() if self.has_profiled_head else None
-        output = wrapped(RSGMamba.forward, batch.images, batch.available, batch.rows, given)
+        output = wrapped(RSGMamba.forward, batch.images, batch.available, batch.image_indices, given)
         return loss_parts(output, batch.targets, batch.available, lessons=self.teachers.lessons(batch),
                           class_weights=self.class_weights, ignore_index=self.dataset.labels.ignore_index)
 

@@ -110,7 +110,7 @@ def test_batches_do_not_depend_on_workers_and_processes_share_them_out(tmp_path)
 def test_every_sample_is_seen_once_more_from_one_modality_alone():
     batch = next(training_batches(Squares(), replace(CONFIG, failures=FailureConfig(0.0, 0.5, alone=1)),
                                   first_step=0))
-    assert batch.rows.tolist() == [0, 0, 1, 1] and len(batch.images) == 2
+    assert batch.image_indices.tolist() == [0, 0, 1, 1] and len(batch.images) == 2
     assert batch.available[::2].all() and (batch.available[1::2].sum(1) == 1).all()
     assert torch.equal(batch.targets.label_map[0], batch.targets.label_map[1])
 
@@ -128,7 +128,7 @@ def test_a_sample_may_be_seen_from_each_modality_alone():
     failures = [FailureConfig(0.0, share, both=0.0, alone=2) for share in (0.0, 1.0)]
     clean, corrupted = (next(training_batches(Squares(), replace(CONFIG, failures=failure), first_step=0))
                      for failure in failures)
-    assert clean.rows.tolist() == [0, 0, 0, 1, 1, 1] and clean.available[::3].all()
+    assert clean.image_indices.tolist() == [0, 0, 0, 1, 1, 1] and clean.available[::3].all()
     assert (clean.available[1::3] ^ clean.available[2::3]).all()
     # Of a corrupted pair only the modality that did not fail, twice.
     assert torch.equal(corrupted.available[1::3], corrupted.available[2::3])

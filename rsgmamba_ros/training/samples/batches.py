@@ -27,21 +27,21 @@ class Batch:
     Attributes:
         images: normalised, (N, M, 3, H, W) float32.
         available: which modalities each bundle has, (B, M) bool.
-        rows: index of each bundle's images, (B,) int64.
+        image_indices: index in `images` of each bundle, (B,) int64.
         targets: of each bundle.
     """
 
     images: Tensor
     available: Tensor
-    rows: Tensor
+    image_indices: Tensor
     targets: Targets
 
     def to(self, device: torch.device) -> Batch:
         """The same on a device."""
         targets = Targets(*(getattr(self.targets, name).to(device, non_blocking=True)
                             for name in ('label_map', 'reliability', 'reliability_map')))
-        return Batch(self.images.to(device, non_blocking=True), self.available.to(device, non_blocking=True), self.rows,
-                     targets)
+        return Batch(self.images.to(device, non_blocking=True), self.available.to(device, non_blocking=True),
+                     self.image_indices, targets)
 
 
 class TrainingSamples(torch.utils.data.Dataset[dict[str, np.ndarray]]):

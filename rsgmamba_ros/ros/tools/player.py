@@ -25,7 +25,7 @@ from rsgmamba_ros.ros.qos import overridable, RELIABLE
 from rsgmamba_ros.ros.running import run_node, StopFlag
 from rsgmamba_ros.ros.tools.parameters import parameter, read_parameters, string_list
 from rsgmamba_ros.ros.transport import use_shipped_profile
-from rsgmamba_ros.vocabulary.errors import ConfigError
+from rsgmamba_ros.vocabulary.errors import BagError, ConfigError
 
 _MESSAGE_TYPES = {IMAGE_TYPE: Image, COMPRESSED_IMAGE_TYPE: CompressedImage}
 
@@ -77,6 +77,12 @@ class BagPlayer(Node):
         for topic in named:
             self.bag.check_topic(topic)
         types = {topic.name: topic.message_type for topic in self.bag.image_topics}
+        videos = [topic for topic in named or types if types[topic] not in _MESSAGE_TYPES]
+        if named and videos:
+            raise BagError(f'topics {videos} carry video, which is not played; an offline replay reads it')
+        if videos:
+            self.get_logger().warning(f'topics {videos} carry video, which is not played; an offline replay reads it')
+            types = {topic: kind for topic, kind in types.items() if kind in _MESSAGE_TYPES}
         self._images = {topic: self.create_publisher(_MESSAGE_TYPES[types[topic]], topic, **overridable(RELIABLE))
                         for topic in named or types}
         self._clock_publisher = self.create_publisher(Clock, '/clock', 10) if settings.clock else None

@@ -238,3 +238,9 @@ def test_an_error_shows_eight_names_and_how_many_more_there_are(count, end):
     with pytest.raises(CheckpointError) as error:
         load_strictly(module, {}, 'here')
     assert str(error.value).endswith(end)
+
+
+def test_a_path_that_cannot_be_written_is_an_error_that_names_the_file(checkpoint, tmp_path):
+    (tmp_path / 'file').touch()
+    with pytest.raises(CheckpointError, match=r'cannot write .*file/network\.safetensors'):
+        save_checkpoint(tmp_path / 'file' / 'network.safetensors', checkpoint)

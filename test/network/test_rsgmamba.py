@@ -216,3 +216,18 @@ def test_a_network_whose_gates_are_off_is_a_plain_cross_scan_without_reliability
     found, expected = gated(images, AVAILABLE), plain(images, AVAILABLE)
     assert torch.equal(found.logits, expected.logits) and found.reliability_maps == ()
     assert torch.equal(found.reliability == 0, ~AVAILABLE) and found.reliability[AVAILABLE].min() > 0.99
+
+
+@pytest.mark.parametrize('shape, available', [((1, 1, 3, 64, 96), (1, 2)), ((1, 2, 1, 64, 96), (1, 2)),
+                                              ((2, 2, 3, 64, 96), (1, 2)), ((1, 2, 3, 64, 96), (1, 3))])
+def test_sizes_that_do_not_fit_each_other_are_refused_with_what_was_expected(network, shape, available):
+    with pytest.raises(ValueError, match=r'expected \(B, 2, 3, H, W\) and \(B, 2\)'):
+        network(torch.zeros(shape), torch.ones(available, dtype=torch.bool))
+
+
+@torch.no_grad()
+def test_a_reliability_that_is_given_takes_the_place_of_the_estimate(network, images):
+    given = torch.tensor([[1.0, -2.0], [3.0, 0.0], [0.0, -1.0], [-3.0, 2.0]])
+    output = network(images, AVAILABLE, None, given)
+    torch.testing.assert_close(output.reliability, torch.where(AVAILABLE, torch.sigmoid(given), 0.0))
+    assert not torch.equal(output.logits, run(network, images, AVAILABLE).logits)

@@ -138,3 +138,10 @@ def test_limits_that_make_no_range_are_refused():
                    lambda: PreprocessingConfig(height=8)):
         with pytest.raises(ConfigError):
             create()
+
+
+def test_a_bundle_without_an_image_that_is_to_be_used_is_an_error():
+    rgb = BundleSlot(Presence.PRESENT, image(np.zeros((16, 16, 3), np.uint8), 'rgb8', Modality.RGB))
+    bundle = ImageBundle(Modality.RGB, {Modality.RGB: rgb}, 0)
+    with pytest.raises(ImageError, match='the bundle has no depth image'):
+        preprocess(bundle, tuple(bundle.slots) + (Modality.DEPTH,), CONFIG, modalities=(Modality.RGB, Modality.DEPTH))

@@ -28,7 +28,7 @@ class Pairing:
     def _nearest(self, lead: Arrival, own: ImageStream, stream: ImageStream,
                  images: Iterable[Arrival]) -> tuple[Arrival | None, int]:
         best, best_skew = None, 0
-        if lead.fault or own.refusal(lead):
+        if own.refusal(lead):
             return best, best_skew
         lead_stamp, newer = own.true_stamp_ns(lead), self._newer_ns(own)
         for arrival in images:
@@ -113,7 +113,7 @@ class Pairing:
             return Presence.MISSING, 'never received'
         if stream.clock.is_dead(now_ns):
             return Presence.MISSING, f'stopped {silence / NS_PER_S:.2f} s ago'
-        fault = stream.fault or lead.fault or own.refusal(lead)
+        fault = stream.fault or own.refusal(lead)
         if fault:
             return Presence.STALE, f'stamps cannot be compared: {fault.replace("_", " ")}'
         if self._has_passed(lead, own, stream):

@@ -232,3 +232,9 @@ def test_real_night_images_are_darker_but_usable():
     images = [cv2.imread(str(file)) for file in sorted((DATA / 'msrs/rgb').glob('*N.*'))[::4]]
     values = [quality.value for quality in assess_all(SignalQualityMonitor(), Modality.RGB, images)]
     assert min(values) > 0.2 and np.mean(values) < 0.95
+
+
+def test_temperatures_without_a_number_are_empty():
+    pixels = np.full((24, 32), np.nan, np.float32)
+    quality = SignalQualityMonitor().assess(stamped(Modality.THERMAL, pixels, 0, '32FC1'))
+    assert quality.value == 0 and quality.causes == ('empty',)

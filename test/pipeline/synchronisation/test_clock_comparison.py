@@ -2,6 +2,7 @@
 import random
 
 from rsgmamba_ros.pipeline.synchronisation.clock_comparison import ClockComparison
+from rsgmamba_ros.pipeline.synchronisation.stream_clock import WINDOW_IMAGES
 
 S = 1_000_000_000
 MS = 1_000_000
@@ -63,3 +64,40 @@ def test_estimation_corrects_by_the_relative_lag_only_while_there_is_a_fault():
     clock = feed(comparison(estimate=True), [-198] * 60)
     assert clock.correction_ns == -198 * MS and not clock.refusal(-198 * MS)
     assert '(corrected)' in clock.doubts('rgb')[0]
+
+
+def test_a_slow_start_is_forgotten_once_faster_delivery_has_lasted():
+    clock = feed(comparison(), [80] * 60)
+    feed(clock, [2] * 6 * WINDOW_IMAGES, start=60)
+    assert 'earlier against rgb than at first' in clock.doubts('rgb')[0]
+    feed(clock, [2] * 6 * WINDOW_IMAGES, start=60 + 6 * WINDOW_IMAGES)
+    assert clock.doubts('rgb') == []
+    assert clock.refusal(-60 * MS) == 'ahead', 'what is normal now is what a step is measured from'
+
+
+def test_the_limits_are_inclusive():
+    assert not feed(comparison(), [150]).refusal(150 * MS) and not feed(comparison(), [-150]).refusal(-150 * MS)
+    assert feed(comparison(), [150.001]).refusal(round(150.001 * MS)) == 'behind'
+    assert feed(comparison(), [-150.001]).refusal(round(-150.001 * MS)) == 'ahead'
+
+
+def test_one_image_is_doubted_from_three_quarters_of_the_tolerance_on():
+    clock = feed(comparison(), [2] * 60)
+    for lag, doubt in ((39, ''), (40, '0.04 s later than usual'), (-35, ''), (-36, '0.04 s earlier than ever')):
+        text = clock.pair_doubt(lag * MS, 0, 'rgb')
+        assert doubt in text and bool(doubt) == bool(text), lag
+
+
+def test_what_people_read_says_how_far_and_which_way_a_clock_is_off():
+    assert feed(comparison(), [200] * 60).doubts('rgb') == [
+        'clock is 0.20 s behind rgb, or images are delivered that late (not paired)']
+    assert feed(comparison(), [-250] * 60).doubts('rgb') == ['clock is 0.25 s ahead of rgb (not paired)']
+    stepped = feed(comparison(estimate=True), [2] * 60)
+    assert feed(stepped, [-198] * 60, start=60).doubts('rgb') == ['clock has stepped 0.20 s ahead of rgb (corrected)']
+    late = feed(comparison(), [2] * 60)
+    assert feed(late, [302] * 60, start=60).doubts('rgb') == [
+        'clock has stepped 0.30 s behind rgb, or images are delivered that late (not paired)']
+    assert feed(comparison(), [60] * 60).doubts('rgb') == [
+        'arrives 0.06 s later than rgb at equal stamps: delivery, or its clock is behind']
+    assert feed(comparison(), [-60] * 60).doubts('rgb') == [
+        'arrives 0.06 s earlier than rgb at equal stamps: delivery, or its clock is ahead']

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from rsgmamba_ros.network.reliability.profiled.normality import Normality
+from rsgmamba_ros.network.reliability.profiled.normality import EFFECTIVE_IMAGES, Normality, PRIOR_IMAGES
 
 
 @pytest.fixture
@@ -36,3 +36,15 @@ def test_a_profile_can_be_forgotten(normality):
     normality.forget()
     own, common = normality(torch.tensor([[3.0, 4.0]]))
     torch.testing.assert_close(own, common)
+
+
+@pytest.mark.parametrize('images', [1.0, 12.0, 400.0])
+def test_what_is_expected_weighs_the_images_against_the_prior_by_their_precisions(normality, images):
+    mean, variance = torch.tensor([6.0, 9.0]), torch.tensor([0.25, 2.0])
+    within = (0.5 * images * variance + PRIOR_IMAGES * 1.0) / (0.5 * images + PRIOR_IMAGES)
+    told, prior = min(images, EFFECTIVE_IMAGES) / within, 1 / torch.tensor([4.0, 1.0])
+    expected = (told * mean + prior * torch.tensor([0.0, 10.0])) / (told + prior)
+    for given in (images, torch.tensor([images])):
+        found = normality.posterior(mean, variance, given)
+        torch.testing.assert_close(found[0], expected)
+        torch.testing.assert_close(found[1], within + 1 / (told + prior))

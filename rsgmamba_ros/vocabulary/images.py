@@ -96,6 +96,12 @@ class BundleSlot:
             raise ValueError(f'a slot has an image exactly if it is present, got {self.presence}')
 
 
+class Doubt(str):
+    """A report about images that are used all the same, for example that one came later than usual."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, eq=False)
 class ImageBundle:
     """One leading image with its partners: what the pipeline turns into one segmentation.
@@ -105,7 +111,7 @@ class ImageBundle:
         slots: one entry for each configured modality; the leader's is PRESENT.
         released_ns: when the synchroniser let it go, on the clock of `received_ns`.
         reports: faults of clocks and streams seen now, for people and for the reliability message,
-            for example "depth: clock is 0.20 s ahead of rgb".
+            for example "depth: clock is 0.20 s ahead of rgb". Those that cost no pair are a `Doubt`.
     """
 
     leader: Modality

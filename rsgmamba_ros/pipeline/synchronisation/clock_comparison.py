@@ -24,6 +24,7 @@ from itertools import islice
 from statistics import median_low
 
 from rsgmamba_ros.pipeline.synchronisation.stream_clock import NS_PER_S, varies, WINDOW_IMAGES
+from rsgmamba_ros.vocabulary.images import Doubt
 
 #: Windows without a change after which a faster delivery is taken for the normal one.
 SETTLED_WINDOWS = 10
@@ -112,8 +113,8 @@ class ClockComparison:
         if not self._recent:
             return []
         if self._is_slow(self._recent[-1]):
-            return [f'arrives {_seconds(self._recent[-1])} later than {leader}, irregularly: '
-                    'its sensor or process is slow']
+            return [Doubt(f'arrives {_seconds(self._recent[-1])} later than {leader}, irregularly: '
+                          'its sensor or process is slow')]
         if self._may_be_a_stall():
             return []
         fault = self._fault(self._recent[-1]) or self._fault(self.level_ns)
@@ -128,24 +129,24 @@ class ClockComparison:
             return [_delivery_text(self.level_ns, leader)]
         change = self._delivery.now_ns - self._delivery.first_ns if self._delivery else 0
         if abs(change) > self._tolerance // 2:
-            return [f'{_seconds(change)} {"later" if change > 0 else "earlier"} against {leader} than at first: '
-                    'the delivery changed, or a clock stepped']
+            return [Doubt(f'{_seconds(change)} {"later" if change > 0 else "earlier"} against {leader} than at first: '
+                          'the delivery changed, or a clock stepped')]
         return []
 
-    def pair_doubt(self, relative_lag_ns: int, skew_ns: int, leader: str) -> str:
+    def pair_doubt(self, relative_lag_ns: int, skew_ns: int, leader: str) -> Doubt:
         """What people must know of one pair that `doubts` does not see yet; empty if all is well."""
         lag = relative_lag_ns - self.correction_ns
         usual = self._usual()
         if lag - usual > max(self._tolerance * 3 // 4, 3 * self._noise_ns):
-            return f'this image came {_seconds(lag - usual)} later than usual against {leader}: ' \
-                   'slow delivery, or its clock stepped back'
+            return Doubt(f'this image came {_seconds(lag - usual)} later than usual against {leader}: '
+                         'slow delivery, or its clock stepped back')
         if usual - lag > self._tolerance * 3 // 4:
-            return f'this image came {_seconds(usual - lag)} earlier than ever against {leader}: ' \
-                   'fast delivery, or its clock stepped ahead'
+            return Doubt(f'this image came {_seconds(usual - lag)} earlier than ever against {leader}: '
+                         'fast delivery, or its clock stepped ahead')
         level = self.level_ns - self.correction_ns
         if abs(level) > self._tolerance // 4 and abs(skew_ns + level) > self._tolerance * 3 // 4:
             return _delivery_text(level, leader)
-        return ''
+        return Doubt()
 
     def _fault(self, lag_ns: int) -> str:
         floor = -self._limit
@@ -213,9 +214,10 @@ def _noise(lags_ns: Collection[int]) -> int:
     return median_low(lags_ns) - min(lags_ns) if lags_ns else 0
 
 
-def _delivery_text(lag_ns: int, leader: str) -> str:
+def _delivery_text(lag_ns: int, leader: str) -> Doubt:
     side = ('later', 'behind') if lag_ns > 0 else ('earlier', 'ahead')
-    return f'arrives {_seconds(lag_ns)} {side[0]} than {leader} at equal stamps: delivery, or its clock is {side[1]}'
+    return Doubt(f'arrives {_seconds(lag_ns)} {side[0]} than {leader} at equal stamps: delivery, or its clock is '
+                 f'{side[1]}')
 
 
 def _seconds(value_ns: int) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rsgmamba_ros.pipeline.synchronisation.clock_comparison import ClockComparison
 from rsgmamba_ros.pipeline.synchronisation.stream_clock import NS_PER_S, share_a_pace, StreamClock
-from rsgmamba_ros.vocabulary.images import Modality, StampedImage
+from rsgmamba_ros.vocabulary.images import Doubt, Modality, StampedImage
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,12 +158,12 @@ class ImageStream:
         if self.clock.pace != 1:
             found.append(f'stamps advance {self.clock.pace:.2f} s in a second of arrivals: clocks are not checked; '
                          'play bags at another speed with simulated time')
-        return [f'{self.modality}: {text}' for text in found]
+        return [type(text)(f'{self.modality}: {text}') for text in found]
 
-    def pair_doubt(self, arrival: Arrival, skew_ns: int) -> str:
+    def pair_doubt(self, arrival: Arrival, skew_ns: int) -> Doubt:
         """What people must know of one pair; empty if all is well."""
         relative = self.relative_lag_ns(arrival)
         if relative is None or self._reference is None:
-            return ''
+            return Doubt()
         text = self._comparison.pair_doubt(relative, skew_ns, str(self._reference.modality))
-        return text and f'{self.modality}: {text}'
+        return text and Doubt(f'{self.modality}: {text}')

@@ -81,14 +81,14 @@ class Pairing:
         return self._max_skew if period is None else min(self._max_skew, period * 5 // 8)
 
     def _worthwhile_ns(self, lead: Arrival, own: ImageStream, stream: ImageStream) -> int:
-        slowest = stream.slowest_lag_ns(self._max_delay)
-        if slowest is None or stream.clock.period_ns is None:
-            return self._max_wait
-        half = self.reach_ns(own, stream)
         own_lag = lead.received_ns - own.true_stamp_ns(lead)
         newest = stream.clock.newest_lag_ns
         if newest is not None and newest - stream.correction_ns - own_lag > max(self._max_wait, self._max_delay):
             return 0  # it comes too late anyway
+        slowest = stream.slowest_lag_ns(self._max_delay)
+        if slowest is None or stream.clock.period_ns is None:
+            return self._max_wait
+        half = self.reach_ns(own, stream)
         delay = slowest - own_lag + half
         return max(round(self._config.wait_factor * delay), half // 2)
 

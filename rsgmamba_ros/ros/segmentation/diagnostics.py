@@ -13,7 +13,7 @@ from rclpy.node import Node
 from rsgmamba_ros.pipeline.monitoring.health import CHECK_TOPIC, HealthMonitor
 from rsgmamba_ros.pipeline.monitoring.health_report import Finding, HealthLevel, HealthReport, InputHealth
 from rsgmamba_ros.ros.segmentation.throttled_log import ThrottledLog
-from rsgmamba_ros.vocabulary.images import ImageBundle, Modality
+from rsgmamba_ros.vocabulary.images import Doubt, ImageBundle, Modality
 from rsgmamba_ros.vocabulary.segmentation import Segmentation
 
 #: diagnostic_updater's queue length.
@@ -77,11 +77,14 @@ class Diagnostics:
             self._health.bundle_released(bundle)
 
     def segmented(self, segmentation: Segmentation) -> None:
-        """Count a result, and log the faults that it reports."""
+        """Count a result, and log what it reports: faults as errors, doubts as warnings."""
         with self._lock:
             self._health.segmented(segmentation, now_ns=self._now_ns())
         for report in segmentation.reports:
-            self._report_error(_kind(report), report)
+            if isinstance(report, Doubt):
+                self._report_warning(_kind(report), report)
+            else:
+                self._report_error(_kind(report), report)
 
     def dropped(self, cause: str, count: int = 1) -> None:
         """Count losses under a cause such as `bundle.drop.superseded`."""
@@ -122,6 +125,10 @@ class Diagnostics:
     def _report_error(self, key: str, message: str) -> None:
         with self._lock:
             self._errors.report(key, message, now_ns=self._steady.now().nanoseconds)
+
+    def _report_warning(self, key: str, message: str) -> None:
+        with self._lock:
+            self._warnings.report(key, message, now_ns=self._steady.now().nanoseconds)
 
     def _publish(self) -> None:
         now_ns, since_ns = self._now_ns(), self._active_since_ns

@@ -9,7 +9,7 @@ import pytest
 
 from rsgmamba_ros.pipeline.synchronisation.synchroniser import Synchroniser, SynchroniserConfig
 from rsgmamba_ros.vocabulary.errors import ConfigError
-from rsgmamba_ros.vocabulary.images import Modality, Presence
+from rsgmamba_ros.vocabulary.images import Doubt, Modality, Presence
 
 RGB, DEPTH, THERMAL = Modality.RGB, Modality.DEPTH, Modality.THERMAL
 S = 1_000_000_000
@@ -525,3 +525,20 @@ def test_no_leading_image_is_lost_when_both_streams_stall_together(seconds):
                                                                                              delay_ms=stalls))
     assert synchroniser.counters['rgb.led'] == 300 and synchroniser.counters['handover.depth'] == 0
     assert len(paired(bundles)) >= 296
+
+
+def test_reports_of_delivery_that_varies_are_doubts_and_those_of_a_clock_are_not():
+    rng = random.Random(6)
+    slow, _ = run(stream(RGB, 240), stream(DEPTH, 240, delay_ms=lambda i: 5 if i < 90 else rng.uniform(20, 120)))
+    reports = [report for bundle in slow for report in bundle.reports]
+    assert reports and all(isinstance(report, Doubt) for report in reports)
+    stepped, _ = run(stream(RGB, 240), stream(DEPTH, 240, offset_s=lambda i: 0.2 * (i > 90)))
+    faults = [report for bundle in stepped for report in bundle.reports if 'not paired' in report]
+    assert faults and not any(isinstance(report, Doubt) for report in faults)
+
+
+def test_a_stream_that_is_always_too_late_is_not_waited_for():
+    rng = random.Random(7)
+    bundles, _ = run(stream(RGB, 300), stream(DEPTH, 300, delay_ms=lambda i: 5 if i < 90 else rng.uniform(160, 300)))
+    waits = [bundle.released_ns - bundle.leading_image.received_ns for bundle in after(bundles, 5)]
+    assert waits and max(waits) < 50 * MS

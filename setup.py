@@ -47,7 +47,8 @@ class CMakeBuild(build_ext):
         for path in filter(Path.is_file, prefix.rglob('*')):
             if generated in path.parents:
                 relative = path.relative_to(generated)
-                if path.suffix in ('.py', '.so') and not (ROOT / NAME / relative).exists():
+                is_built = path.suffix in ('.py', '.so') or path.name == 'fingerprint'
+                if is_built and not (ROOT / NAME / relative).exists():
                     data_files.setdefault(site_packages / NAME / relative.parent, []).append(path)
             elif generated.parent not in path.parents:
                 data_files.setdefault(path.relative_to(prefix).parent, []).append(path)

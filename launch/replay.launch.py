@@ -8,6 +8,7 @@ for reproducible labels.
 the standard library only, and asks the executable `rsgmamba` for the topics of the bag.
 """
 import json
+from pathlib import Path
 import subprocess
 
 from launch import LaunchDescription
@@ -50,6 +51,8 @@ def generate_launch_description():
 def _nodes(context):
     """Give the three nodes, on the topics that the bag has."""
     values = {name: LaunchConfiguration(name).perform(context) for name in (*ARGUMENTS, 'params_file')}
+    if not Path(values['params_file']).is_file():
+        raise RuntimeError(f"params_file {values['params_file']} does not exist")
     auxiliary = values['modality']
     found = _find_topics(context, values)
     transports = {modality: topic['transport'] for modality, topic in found.items()}

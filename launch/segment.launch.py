@@ -2,8 +2,11 @@
 
 Only arguments that are given override the parameter file; `ros2 launch rsgmamba_ros segment.launch.py -s` lists them.
 """
+from pathlib import Path
+
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, RegisterEventHandler
+from launch.event_handlers import OnProcessExit
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
 from launch_ros.parameter_descriptions import ParameterValue
@@ -14,7 +17,7 @@ PARAMETER_ARGUMENTS = {
     'checkpoint': 'checkpoint file, or name of a shipped network',
     'device': 'torch device: auto, cpu, cuda, cuda:1, ...',
     'sensor_profile': 'file of the sensor profile, made by rsgmamba profile or the service learn_sensor of the node',
-    'input_qos': 'sensor_data (best effort, works with every publisher) or reliable',
+    'input_qos': 'auto (what the publishers offer), sensor_data (best effort) or reliable',
 }
 
 #: Topics: name in the node, launch argument, description.
@@ -24,7 +27,7 @@ TOPIC_ARGUMENTS = {
                                             'or /compressedDepth'),
     'segmentation': ('segmentation_topic', 'label map'),
     'segmentation/confidence': ('confidence_topic', 'confidence of each pixel'),
-    'segmentation/overlay': ('overlay_topic', 'label colours over the image'),
+    'segmentation/overlay': ('overlay_topic', 'label colours over the image; as JPEG with /compressed behind it'),
     'segmentation/label_info': ('label_info_topic', 'class names'),
     'segmentation/reliability': ('reliability_topic', 'reliability of each modality'),
 }
@@ -41,6 +44,9 @@ def generate_launch_description():
         DeclareLaunchArgument('node_name', default_value='segmentation', description='name of the node'),
         DeclareLaunchArgument('use_sim_time', default_value='false', choices=['true', 'false'],
                               description='use the time from /clock'),
+        DeclareLaunchArgument('on_failure', default_value='end_launch', choices=['end_launch', 'end_node', 'stay'],
+                              description='if the node cannot start: end the launch with status 1, end the node only, '
+                              'or let it stay unconfigured'),
         DeclareLaunchArgument('autostart', default_value='true', choices=['true', 'false'],
                               description='configure and activate the node; false if a lifecycle manager does so'),
         DeclareLaunchArgument('log_level', default_value='info', choices=['debug', 'info', 'warn', 'error', 'fatal'],
@@ -64,12 +70,29 @@ def _node(context):
     def is_true(name):
         return value(name) == 'true'
 
+    if not Path(value('params_file')).is_file():
+        raise RuntimeError(f"params_file {value('params_file')} does not exist")
     modality = value('modality')
     overrides = {name: ParameterValue(value(name), value_type=str) for name in PARAMETER_ARGUMENTS if value(name)}
-    overrides |= {'modality': modality, 'use_sim_time': is_true('use_sim_time'), 'autostart': is_true('autostart')}
+    overrides |= {'modality': modality, 'use_sim_time': is_true('use_sim_time'), 'autostart': is_true('autostart'),
+                  'exit_on_failure': value('on_failure') != 'stay'}
     remappings = [(topic.format(modality=modality), value(argument))
                   for topic, (argument, _) in TOPIC_ARGUMENTS.items()]
-    return [LifecycleNode(
+    remappings.append(('segmentation/overlay/compressed', f'{value("overlay_topic")}/compressed'))
+    node = LifecycleNode(
         package='rsgmamba_ros', executable='segmentation_node', name=value('node_name'), namespace=value('namespace'),
         parameters=[value('params_file'), overrides], remappings=remappings,
-        arguments=['--ros-args', '--log-level', value('log_level')], output='screen', emulate_tty=True)]
+        arguments=['--ros-args', '--log-level', value('log_level')], output='screen', emulate_tty=True)
+    if value('on_failure') != 'end_launch':
+        return [node]
+    return [node, RegisterEventHandler(OnProcessExit(target_action=node, on_exit=_end_if_it_failed))]
+
+
+def _end_if_it_failed(event, context):
+    """End the launch with status 1 if the node ended with an error.
+
+    Raises:
+        RuntimeError: it did; launch has no other way to a status.
+    """
+    if event.returncode:
+        raise RuntimeError(f'{event.process_name} ended with status {event.returncode}')

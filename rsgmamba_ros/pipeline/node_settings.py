@@ -78,6 +78,9 @@ class NodeSettings:
     autostart: bool = _parameter(
         'autostart', False, 'configure and activate the node at start, without a lifecycle manager',
         node_only='a replay has no lifecycle')
+    exit_on_failure: bool = _parameter(
+        'exit_on_failure', False, 'end with status 1 if autostart fails; otherwise the node stays unconfigured and '
+        'publishes the reason on /diagnostics', node_only='a replay has no lifecycle')
     checkpoint: str = _parameter(
         'checkpoint', '', 'checkpoint file, or name of a shipped network; empty for the shipped default of the '
         'modality', node_only='the command line of a replay names the network')
@@ -96,8 +99,9 @@ class NodeSettings:
         'queue_size', 1, 'number of bundles that may wait while the network is busy; the oldest is dropped and '
         'counted', limits=(1, 100), node_only='a replay waits for the network and drops no bundle')
     input_qos: str = _parameter(
-        'input_qos', 'sensor_data', 'sensor_data (best effort) works with every publisher; reliable loses no image '
-        'but needs reliable publishers', choices=('sensor_data', 'reliable'), node_only='a bag loses no image')
+        'input_qos', 'auto', 'auto asks for what the publishers offer; sensor_data (best effort) works with every '
+        'publisher; reliable loses no image but needs reliable publishers',
+        choices=('auto', 'sensor_data', 'reliable'), node_only='a bag loses no image')
     rgb_transport: str = _parameter(
         'rgb.transport', 'auto', _TRANSPORT, choices=_TRANSPORTS, node_only=_BAG_HAS_TYPES)
     auxiliary_transport: str = _parameter(
@@ -228,9 +232,14 @@ def parse_settings(values: Mapping[str, object], *, where: str) -> NodeSettings:
     """
     for name in values:
         if name not in PARAMETERS:
-            near, = get_close_matches(name, PARAMETERS, n=1, cutoff=0)
-            raise ConfigError(f'{where}: unknown parameter {name!r}; did you mean {near!r}?')
+            raise ConfigError(f'{where}: unknown parameter {name!r}; did you mean {nearest_parameter(name)!r}?')
     return parse_config({_ATTRIBUTES[name]: value for name, value in values.items()}, NodeSettings, where=where)
+
+
+def nearest_parameter(name: str) -> str:
+    """The known parameter whose name is most like this one."""
+    near, = get_close_matches(name, PARAMETERS, n=1, cutoff=0)
+    return near
 
 
 def _number(value: float) -> float | None:

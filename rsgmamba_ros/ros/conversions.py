@@ -2,13 +2,14 @@
 
 Images are decoded by `data.messages.images`, which the bag reader shares. It reads the common encodings as views of the
 message (0.001 ms for VGA), where cv_bridge copies, skews rgb8 with padded rows and fails on big-endian data under
-NumPy 2; so cv_bridge, where it is installed, is asked for the remaining colour encodings only.
+NumPy 2; so cv_bridge, where it is installed, is asked for the remaining colour encodings only (`foreign_encodings.py`).
 """
 from __future__ import annotations
 
 import sys
 
 from builtin_interfaces.msg import Time
+import cv2
 import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
@@ -16,19 +17,18 @@ from std_msgs.msg import Header
 from rsgmamba_ros.data.messages.images import decode_compressed_image, decode_image, ENCODINGS, stamped_image
 from rsgmamba_ros.data.messages.reliability import create_reliability_message
 from rsgmamba_ros.msg import ModalityReliability, Reliability
+from rsgmamba_ros.ros.foreign_encodings import cv_bridge_works, decode_with_cv_bridge
 from rsgmamba_ros.vocabulary.decoding import Decoding, DEFAULT_DECODING
 from rsgmamba_ros.vocabulary.errors import ImageError
 from rsgmamba_ros.vocabulary.images import Modality, StampedImage
 from rsgmamba_ros.vocabulary.segmentation import Segmentation
 
-try:
-    from cv_bridge import CvBridge, CvBridgeError
-except ImportError:  # it has no wheels
-    CvBridge = None
-
 #: NumPy type and channels of the encodings that are published.
 _PUBLISHED = {'mono8': (np.uint8, 1), 'rgb8': (np.uint8, 3), 'bgr8': (np.uint8, 3), 'rgba8': (np.uint8, 4),
               'bgra8': (np.uint8, 4), 'mono16': (np.uint16, 1), '16UC1': (np.uint16, 1), '32FC1': (np.float32, 1)}
+
+#: Good enough to look at; image_transport's default is 95.
+_JPEG_QUALITY = 85
 
 
 def nanoseconds(stamp: Time) -> int:
@@ -55,24 +55,15 @@ def image_from_message(message: Image | CompressedImage, modality: Modality, *, 
         ImageError: encoding, size or data cannot be used.
     """
     if isinstance(message, CompressedImage):
-        decoded = decode_compressed_image(modality, format=message.format, data=message.data,
-                                          decoding=decoding)
-    elif modality is Modality.RGB and CvBridge and message.encoding not in ENCODINGS[modality]:
-        decoded = _decode_with_cv_bridge(message)
+        decoded = decode_compressed_image(modality, format=message.format, data=message.data, decoding=decoding)
+    elif modality is Modality.RGB and message.encoding not in ENCODINGS[modality] and cv_bridge_works():
+        decoded = decode_with_cv_bridge(message)
     else:
         decoded = decode_image(modality, encoding=message.encoding, height=message.height, width=message.width,
                                step=message.step, is_bigendian=bool(message.is_bigendian), data=message.data,
                                decoding=decoding)
     return stamped_image(modality, decoded, stamp_ns=nanoseconds(message.header.stamp), received_ns=received_ns,
                          frame_id=message.header.frame_id, decoding=decoding)
-
-
-def _decode_with_cv_bridge(message: Image) -> tuple[np.ndarray, str]:
-    try:
-        return CvBridge().imgmsg_to_cv2(message, 'rgb8'), 'rgb8'
-    except (CvBridgeError, TypeError, ValueError) as error:
-        raise ImageError(f'rgb image has encoding {message.encoding!r}, which cv_bridge cannot convert either: '
-                         f'{" ".join(str(error).split())}') from error
 
 
 def image_message(pixels: np.ndarray, encoding: str, *, stamp_ns: int, frame_id: str) -> Image:
@@ -94,6 +85,15 @@ def image_message(pixels: np.ndarray, encoding: str, *, stamp_ns: int, frame_id:
                     encoding=encoding, is_bigendian=sys.byteorder == 'big', step=pixels.strides[0])
     # Assigning bytes would check them one by one (62 ms for VGA on Humble); this takes 0.03 ms everywhere.
     message.data.frombytes(pixels.data.cast('B'))
+    return message
+
+
+def jpeg_message(pixels: np.ndarray, *, stamp_ns: int, frame_id: str) -> CompressedImage:
+    """Build a JPEG message in the form of image_transport's, from RGB pixels, (H, W, 3) uint8."""
+    data = cv2.imencode('.jpg', pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1]
+    message = CompressedImage(header=Header(stamp=stamp_message(stamp_ns), frame_id=frame_id),
+                              format='rgb8; jpeg compressed bgr8')
+    message.data.frombytes(data.tobytes())
     return message
 
 

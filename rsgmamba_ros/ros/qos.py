@@ -4,10 +4,12 @@ No deadline, liveliness or lifespan is asked for: a publisher that offers none w
 """
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import copy
 from typing import TypedDict
 
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
 try:
@@ -24,6 +26,11 @@ SENSOR_DATA = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=
 RELIABLE = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.RELIABLE,
                       durability=DurabilityPolicy.VOLATILE)
 
+#: For publishers that offer it, with the parameter `input_qos` at `auto`: as deep as for cameras, so that large images
+#: of a stalled node do not fill the memory.
+RELIABLE_CAMERA = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE,
+                             durability=DurabilityPolicy.VOLATILE)
+
 #: Results: reliable, so that subscribers of both kinds match.
 RESULT = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE,
                     durability=DurabilityPolicy.VOLATILE)
@@ -32,11 +39,11 @@ RESULT = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=Relia
 LATCHED = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE,
                      durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
-#: Values of the parameter `input_qos`.
+#: Values of the parameter `input_qos` that name a profile; `auto` chooses between profiles by what publishers offer.
 INPUT_QOS = {'sensor_data': SENSOR_DATA, 'reliable': RELIABLE}
 
-__all__ = ['INPUT_QOS', 'LATCHED', 'RELIABLE', 'RESULT', 'SENSOR_DATA', 'SubscriptionEventCallbacks',
-           'UnsupportedEventTypeError', 'overridable']
+__all__ = ['INPUT_QOS', 'LATCHED', 'RELIABLE', 'RELIABLE_CAMERA', 'RESULT', 'SENSOR_DATA',
+           'SubscriptionEventCallbacks', 'UnsupportedEventTypeError', 'is_overridden', 'overridable']
 
 
 class OverridableQoS(TypedDict):
@@ -46,7 +53,26 @@ class OverridableQoS(TypedDict):
     qos_overriding_options: QoSOverridingOptions
 
 
-def overridable(profile: QoSProfile) -> OverridableQoS:
-    """Keyword arguments that let the user change a profile by the parameters `qos_overrides.<topic>...`."""
+def overridable(profile: QoSProfile, *, but_reliability: bool = False) -> OverridableQoS:
+    """Keyword arguments that let the user change a profile by the parameters `qos_overrides.<topic>...`.
+
+    Args:
+        but_reliability: leave the reliability out: its parameter would keep the value of the first subscription.
+    """
+    options = QoSOverridingOptions.with_default_policies()
+    if but_reliability:
+        options = QoSOverridingOptions([kind for kind in options.policy_kinds if kind is not QoSPolicyKind.RELIABILITY])
     # A copy: rclpy writes the overrides into the profile that it is given.
-    return {'qos_profile': copy(profile), 'qos_overriding_options': QoSOverridingOptions.with_default_policies()}
+    return {'qos_profile': copy(profile), 'qos_overriding_options': options}
+
+
+def is_overridden(node: Node, topic: str) -> bool:
+    """Whether the user sets the reliability of a subscription by `qos_overrides.<topic>.subscription.reliability`."""
+    return f'qos_overrides.{topic}.subscription.reliability' in overrides(node)
+
+
+def overrides(node: Node) -> Mapping[str, object]:
+    """The parameters that a node was given at its start, declared or not."""
+    # rclpy has no public access to those that are not declared.
+    given: Mapping[str, object] = node._parameter_overrides
+    return given

@@ -60,7 +60,11 @@ def run_node(name: str, create: Callable[[], NodeT], run: Callable[[NodeT, Singl
         signal.signal(number, _interrupt_once)
     # rclpy's own handlers tear the context down under a thread that still waits on it, which now and then ends in a
     # segmentation fault at exit.
-    rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+    except RuntimeError as error:  # rclpy's own class is private: for example, a parameter file cannot be read
+        print(f'{name}: {" ".join(str(error).split())}', file=sys.stderr)
+        return 1
     try:
         node = create()
         with _on_executor(node, close) as executor:

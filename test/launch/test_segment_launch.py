@@ -93,3 +93,21 @@ def test_an_unknown_modality_is_refused(launch):
     options, _, status = launch(modality='sonar')
     assert options == []
     assert status != 0
+
+
+def test_a_parameter_file_that_does_not_exist_ends_the_launch(launch, caplog):
+    options, _, status = launch(params_file='/nowhere/robot.yaml')
+    assert (options, status) == ([], 1)
+    assert 'params_file /nowhere/robot.yaml does not exist' in caplog.text
+
+
+@pytest.mark.parametrize('on_failure, expected', [('end_launch', 1), ('end_node', 0)])
+def test_a_node_that_cannot_start_ends_the_launch_with_a_status_if_wanted(launch, tmp_path, on_failure, expected):
+    executable = tmp_path / 'lib' / 'rsgmamba_ros' / 'segmentation_node'
+    executable.write_text(f'#!{sys.executable}\nraise SystemExit(1)\n')
+    assert launch(on_failure=on_failure)[2] == expected
+
+
+def test_the_node_is_told_whether_to_end_when_it_cannot_start(launch):
+    assert launch()[1]['exit_on_failure'] is True
+    assert launch(on_failure='stay')[1]['exit_on_failure'] is False

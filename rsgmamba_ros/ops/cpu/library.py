@@ -1,7 +1,7 @@
-"""The kernels for this CPU: C++ compiled on first use by the machine's compiler, kept in the user's cache folder.
+"""The kernels for this CPU: compiled with the package, or else on first use by the machine's compiler.
 
-The library depends on nothing but OpenMP, of which it uses torch's own copy: a second one would bring a second pool of
-threads that spin against the first.
+What is compiled on first use is kept in the user's cache folder. Either library depends on nothing but OpenMP, of
+which it uses torch's own copy: a second one would bring a second pool of threads that spin against the first.
 """
 from __future__ import annotations
 
@@ -17,11 +17,9 @@ import tempfile
 
 import torch
 
+from rsgmamba_ros.ops.cpu.built import built_library, FOLDER, HEADERS, load, SOURCES
 from rsgmamba_ros.vocabulary.errors import BackendUnavailableError
 
-FOLDER = Path(__file__).parent
-HEADERS = ('vectors.hpp', 'selective_scan.hpp')
-SOURCES = ('selective_scan.cpp', 'selective_scan_backward.cpp', 'layers.cpp', 'decision.cpp')
 FLAGS = ('-O3', '-march=native', '-std=c++17', '-fPIC', '-fopenmp', '-Wno-ignored-attributes')
 
 _P, _I, _N = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64
@@ -37,22 +35,30 @@ SIGNATURES = {
 
 @lru_cache(maxsize=1)
 def cpu_library() -> ctypes.CDLL:
-    """The compiled kernels; the first call in a user's life takes some seconds.
+    """The compiled kernels; where none were built with the package, the first call in a user's life takes some seconds.
 
     Raises:
-        BackendUnavailableError: there is no compiler, or it failed.
+        BackendUnavailableError: none were built with the package, and there is no compiler, or it failed.
+        OSError: the library cannot be loaded.
     """
-    compiler = shutil.which(os.environ.get('CXX', 'g++')) or shutil.which('c++')
-    if compiler is None:
-        raise BackendUnavailableError('no C++ compiler is installed (looked for $CXX, g++ and c++)')
-    path = _cache_folder() / f'cpu_library_{_fingerprint(compiler)}.so'
-    if not path.exists():
-        _build(compiler, path)
-    library = ctypes.CDLL(str(path))
+    ready = built_library()
+    library = load(ready, _openmp_library()) if ready else ctypes.CDLL(str(_compiled()))
     for name, arguments in SIGNATURES.items():
         function = getattr(library, name)
         function.argtypes, function.restype = arguments, None
     return library
+
+
+def _compiled() -> Path:
+    """The library that this machine's compiler made, now or earlier."""
+    compiler = shutil.which(os.environ.get('CXX', 'g++')) or shutil.which('c++')
+    if compiler is None:
+        raise BackendUnavailableError('the package was built without kernels for this CPU, and no C++ compiler is '
+                                      'installed (looked for $CXX, g++ and c++)')
+    path = _cache_folder() / f'cpu_library_{_fingerprint(compiler)}.so'
+    if not path.exists():
+        _build(compiler, path)
+    return path
 
 
 @lru_cache(maxsize=1)

@@ -156,7 +156,7 @@ class HealthMonitor:
 
     def _check_input(self, name: str, health: InputHealth, since_ns: int) -> list[Finding]:
         if health.age_s is None:
-            return [Finding(HealthLevel.WARN, name, f'never received: {self._never}')]
+            return [Finding(HealthLevel.WARN, name, f'never received: {self._never}', 'never_received')]
         if health.dropouts and health.dropouts[-1].ongoing:
             return [Finding(HealthLevel.WARN, name, f'stopped {health.age_s:.1f} s ago')]
         findings = []
@@ -165,7 +165,7 @@ class HealthMonitor:
         if learned and back_ns < since_ns and health.rate_hz < self.config.min_rate_fraction * learned:
             findings.append(Finding(HealthLevel.WARN, name, (
                 f'arrives at {100 * health.rate_hz / learned:.0f} % of its rate ({health.rate_hz:.1f} of '
-                f'{learned:.1f} Hz): images are lost on the way')))
+                f'{learned:.1f} Hz): images are lost on the way'), 'lost_on_the_way'))
         if health.advice:
             findings.append(Finding(HealthLevel.WARN, name, health.advice))
         if health.reliability is not None and health.reliability < self.config.min_reliability:

@@ -30,11 +30,17 @@ class Dropout:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that a person should know. `source` is a modality's name, `output` or `synchroniser`."""
+    """One thing that a person should know.
+
+    Attributes:
+        source: a modality's name, `output` or `synchroniser`.
+        kind: `never_received` or `lost_on_the_way`, to which a node has more to say; else empty.
+    """
 
     level: HealthLevel
     source: str
     text: str
+    kind: str = ''
 
 
 @dataclass(frozen=True)
@@ -92,5 +98,6 @@ class HealthReport:
 
     def as_json(self) -> dict[str, object]:
         """Plain values for `json.dumps`."""
-        findings = [{**asdict(finding), 'level': finding.level.name} for finding in self.findings]
+        findings = [{'level': finding.level.name, 'source': finding.source, 'text': finding.text}
+                    for finding in self.findings]
         return {**asdict(self), 'level': self.level.name, 'findings': findings}

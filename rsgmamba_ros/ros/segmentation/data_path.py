@@ -68,7 +68,7 @@ class DataPath:
                         on_bundle=partial(self._hand_over, thread),
                         on_time_jump=partial(self._start_afresh, thread))
         self._active.callback(intake.destroy)
-        self._diagnostics.activate()
+        self._diagnostics.activate(intake.inputs)
         self._active.callback(self._diagnostics.deactivate)
         self._learning.start()
         self._active.callback(self._learning.stop, 'the node was deactivated')

@@ -1,7 +1,8 @@
 """Events of the node -> health monitor -> /diagnostics and the log."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 import re
 from threading import Lock
 
@@ -10,9 +11,12 @@ from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.node import Node
 
-from rsgmamba_ros.pipeline.monitoring.health import CHECK_TOPIC, HealthMonitor
+from rsgmamba_ros.pipeline.monitoring.health import HealthMonitor
 from rsgmamba_ros.pipeline.monitoring.health_report import Finding, HealthLevel, HealthReport, InputHealth
+from rsgmamba_ros.ros.segmentation.graph import twin_problem
+from rsgmamba_ros.ros.segmentation.subscriptions import InputSubscription
 from rsgmamba_ros.ros.segmentation.throttled_log import ThrottledLog
+from rsgmamba_ros.ros.transport import loss_remedy
 from rsgmamba_ros.vocabulary.images import Doubt, ImageBundle, Modality
 from rsgmamba_ros.vocabulary.segmentation import Segmentation
 
@@ -21,6 +25,9 @@ _DEPTH = 10
 
 #: Findings are not logged in this time after activation: a camera that is started with the node takes a moment.
 _START_UP_S = 5.0
+
+#: What is no camera has the package as its hardware.
+_HARDWARE = 'rsgmamba_ros'
 
 #: Message of a node that takes no images yet, or no more.
 _INACTIVE = 'inactive: activate the node'
@@ -44,7 +51,10 @@ class Diagnostics:
         self._health = HealthMonitor(modalities)
         self._counters = counters
         self._mismatches: dict[Modality, str] = {}
-        self._wrong_type: Callable[[Modality], str] = lambda modality: ''
+        self._inputs: Mapping[Modality, InputSubscription] = {}
+        self._told_of_losses = False
+        self._output_topic = node.resolve_topic_name('segmentation')
+        self._hardware = {str(modality): node.resolve_topic_name(f'{modality}/image') for modality in modalities}
         #: The sensor profile in use, or how to get one; empty if the network takes none.
         self.sensor_profile = ''
         self._lock = Lock()
@@ -52,14 +62,16 @@ class Diagnostics:
         self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', _DEPTH)
         self._timer = node.create_timer(period_s, self._publish, clock=self._steady)
 
-    def activate(self) -> None:
+    def activate(self, inputs: Mapping[Modality, InputSubscription]) -> None:
         """Expect images from now on."""
         self.reset()
+        self._inputs = inputs
         self._active_since_ns = self._steady.now().nanoseconds
 
     def deactivate(self) -> None:
         """Expect no more images."""
         self._active_since_ns = None
+        self._inputs = {}
 
     def destroy(self) -> None:
         """Destroy timer and publisher."""
@@ -102,10 +114,6 @@ class Diagnostics:
         self._mismatches[modality] = message
         self._report_error(f'{modality}.qos', message)
 
-    def watch_types(self, wrong_type: Callable[[Modality], str]) -> None:
-        """Ask this, of a modality that never came, what is wrong with the type of its topic; empty if nothing is."""
-        self._wrong_type = wrong_type
-
     def reset(self) -> None:
         """Forget rates and dropouts, as after a jump back in time."""
         with self._lock:
@@ -136,13 +144,11 @@ class Diagnostics:
         with self._lock:
             self._health.synchroniser_counted(self._counters, now_ns=now_ns)
             report = self._health.report(now_ns)
+        findings = self._explained(report.findings)
         if since_ns is not None:
-            for source, health in report.inputs.items():
-                if health.age_s is None and (text := self._wrong_type(Modality(source))):
-                    self.mismatched(Modality(source), text)
             with self._lock:
-                self._log(report, self._steady.now().nanoseconds, since_ns)
-        found = statuses(report, dict(self._mismatches), sensor_profile=self.sensor_profile, name=name)
+                self._log(findings, self._steady.now().nanoseconds, since_ns)
+        found = statuses(report, findings, sensor_profile=self.sensor_profile, name=name, hardware=self._hardware)
         if since_ns is None:
             for status in found:
                 status.level, status.message = DiagnosticStatus.OK, _INACTIVE
@@ -150,44 +156,90 @@ class Diagnostics:
         message.header.stamp = self._clock.now().to_msg()
         self._publisher.publish(message)
 
-    def _log(self, report: HealthReport, steady_ns: int, since_ns: int) -> None:
+    def _explained(self, findings: Iterable[Finding]) -> list[Finding]:
+        """The findings of a report with what the ROS graph tells: why nothing comes, and whether there is a twin."""
+        explained = []
+        for finding in findings:
+            explained.append(self._why_silent(finding) if finding.kind == 'never_received' else finding)
+        twin = twin_problem(self._node, self._output_topic)
+        return [*explained, Finding(HealthLevel.ERROR, 'output', twin)] if twin else explained
+
+    def _why_silent(self, finding: Finding) -> Finding:
+        modality = Modality(finding.source)
+        if modality in self._mismatches:
+            return replace(finding, level=HealthLevel.ERROR, text=self._mismatches[modality])
+        if modality not in self._inputs:
+            return finding
+        topic = self._inputs[modality]
+        problem = topic.type_problem()
+        if problem:
+            self._report_error(f'{modality}.type', problem)
+            return replace(finding, level=HealthLevel.ERROR, text=problem)
+        return replace(finding, text=topic.silence_reason())
+
+    def _log(self, findings: Iterable[Finding], steady_ns: int, since_ns: int) -> None:
         if steady_ns - since_ns < _START_UP_S * 1e9:
             return
-        for finding in report.findings:
-            known = finding.text.endswith(CHECK_TOPIC) and finding.source in self._mismatches
-            # The first result that had a finding of the synchroniser was logged already.
-            if finding.source != 'synchroniser' and not known:
+        for finding in findings:
+            if finding.kind == 'lost_on_the_way' and not self._told_of_losses:
+                self._told_of_losses = True
+                self._write_warning(f'{finding.source}: {finding.text}; {loss_remedy()}')
+                continue
+            # These were logged already: by the first result that had the finding, or when it was found.
+            if finding.source != 'synchroniser' and not (finding.kind and finding.level is HealthLevel.ERROR):
                 line = f'{finding.source}: {finding.text}'
                 self._warnings.report(_kind(line), line, now_ns=steady_ns)
 
 
-def statuses(report: HealthReport, mismatches: Mapping[Modality, str], *, name: str,
+class FailureDiagnostics:
+    """Publishes once a second why a transition failed, as long as it is not destroyed."""
+
+    def __init__(self, node: Node, text: str):
+        self.text = text
+        self._node = node
+        self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', _DEPTH)
+        self._timer = node.create_timer(1.0, self._publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def destroy(self) -> None:
+        """Destroy timer and publisher."""
+        self._node.destroy_timer(self._timer)
+        self._node.destroy_publisher(self._publisher)
+
+    def _publish(self) -> None:
+        name = f'{self._node.get_fully_qualified_name().lstrip("/")}: lifecycle'
+        status = DiagnosticStatus(level=DiagnosticStatus.ERROR, name=name, hardware_id=_HARDWARE, message=self.text)
+        message = DiagnosticArray(status=[status])
+        message.header.stamp = self._node.get_clock().now().to_msg()
+        self._publisher.publish(message)
+
+
+def statuses(report: HealthReport, findings: Iterable[Finding], *, name: str, hardware: Mapping[str, str],
              sensor_profile: str = '') -> list[DiagnosticStatus]:
     """Turn a report into one status for each input, one for the synchroniser and one for the output.
 
     Args:
-        mismatches: a message for each modality that has a publisher of incompatible QoS or type.
+        findings: of the report, explained.
         name: of the node.
+        hardware: topic of each input, which names its camera.
         sensor_profile: see `Diagnostics.sensor_profile`.
     """
-    found = [finding for finding in report.findings
-             if not (finding.text.endswith(CHECK_TOPIC) and finding.source in mismatches)]
-    found += [Finding(HealthLevel.ERROR, str(modality), text) for modality, text in mismatches.items()
-              if report.inputs[str(modality)].age_s is None]
+    found = list(findings)
     values = {source: _input_values(health) for source, health in report.inputs.items()}
     values['synchroniser'] = {'bundles': report.bundles, **report.drops}
     values['output'] = {'results': report.results, 'rate_hz': f'{report.output_rate_hz:.2f}',
                         **{f'latency_{rank}_ms': f'{value:.1f}' for rank, value in report.latency_ms.items()}}
     if sensor_profile:
         values['output']['sensor_profile'] = sensor_profile
-    return [_status(f'{name}: {source}', [one for one in found if one.source == source], entries)
+    return [_status(f'{name}: {source}', [one for one in found if one.source == source], entries,
+                    hardware.get(source, _HARDWARE))
             for source, entries in values.items()]
 
 
-def _status(name: str, findings: Iterable[Finding], values: Mapping[str, object]) -> DiagnosticStatus:
+def _status(name: str, findings: Iterable[Finding], values: Mapping[str, object],
+            hardware_id: str) -> DiagnosticStatus:
     ordered = sorted(findings, key=lambda finding: -finding.level)
     level = ordered[0].level if ordered else HealthLevel.OK
-    return DiagnosticStatus(level=bytes([level]), name=name, hardware_id='rsgmamba_ros',
+    return DiagnosticStatus(level=bytes([level]), name=name, hardware_id=hardware_id,
                             message='; '.join(finding.text for finding in ordered) or 'well',
                             values=[KeyValue(key=key, value=str(value)) for key, value in values.items()])
 

@@ -3,22 +3,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rclpy.clock import JumpThreshold, TimeJump
+from rclpy.clock import Clock, JumpThreshold, TimeJump
+from rclpy.clock_type import ClockType
 from rclpy.duration import Duration
 from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 
 from rsgmamba_ros.pipeline.synchronisation.synchroniser import Synchroniser
 from rsgmamba_ros.ros.conversions import image_from_message, nanoseconds
-from rsgmamba_ros.ros.qos import INPUT_QOS
 from rsgmamba_ros.ros.segmentation.diagnostics import Diagnostics
-from rsgmamba_ros.ros.segmentation.subscriptions import InputListener, subscribe_to_images, wrong_type
+from rsgmamba_ros.ros.segmentation.subscriptions import InputListener, InputSubscription
 from rsgmamba_ros.vocabulary.decoding import Decoding
 from rsgmamba_ros.vocabulary.errors import RSGMambaError
 from rsgmamba_ros.vocabulary.images import ImageBundle, Modality
 
 #: A timer with no deadline to wait for is cancelled; this is only its period at creation.
 _IDLE_NS = 3_600_000_000_000
+
+#: Seconds between two looks at the publishers of the inputs.
+_GRAPH_PERIOD_S = 0.5
 
 
 class Intake:
@@ -27,7 +30,7 @@ class Intake:
     Args:
         synchroniser: reset when this is destroyed.
         transports: for each modality, see `subscriptions.message_type`.
-        input_qos: a name in `INPUT_QOS`.
+        input_qos: see `InputSubscription`.
         decoding: of the messages.
         on_bundle: takes every bundle, in the order of the leading stamps.
         on_time_jump: called when the node's clock went back.
@@ -48,18 +51,26 @@ class Intake:
         threshold = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True)
         self._jump_handle = self._clock.create_jump_callback(threshold, post_callback=self._on_jump)
         listener = InputListener(self._on_message, diagnostics.mismatched, self._on_lost)
-        self._subscriptions = [
-            subscribe_to_images(node, modality, transport=transport, profile=INPUT_QOS[input_qos], listener=listener)
-            for modality, transport in transports.items()]
-        diagnostics.watch_types(lambda modality: wrong_type(node, modality, transports[modality]))
+        #: One for each modality.
+        self.inputs = {modality: InputSubscription(node, modality, transport=transport, input_qos=input_qos,
+                                                   listener=listener)
+                       for modality, transport in transports.items()}
+        # By a steady clock: publishers also come and go while the simulated time stands still.
+        self._graph_timer = node.create_timer(_GRAPH_PERIOD_S, self._follow_publishers,
+                                              clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def destroy(self) -> None:
         """Destroy subscriptions and timer; images that wait for their partner are dropped and counted."""
-        for subscription in self._subscriptions:
-            self._node.destroy_subscription(subscription)
+        self._node.destroy_timer(self._graph_timer)
+        for one in self.inputs.values():
+            one.destroy()
         self._jump_handle.unregister()
         self._node.destroy_timer(self._timer)
         self._synchroniser.reset()
+
+    def _follow_publishers(self) -> None:
+        for one in self.inputs.values():
+            one.follow_publishers()
 
     def _on_message(self, modality: Modality, message: Image | CompressedImage) -> None:
         now_ns = self._clock.now().nanoseconds

@@ -16,9 +16,14 @@ from rsgmamba_ros.pipeline.node_settings import parse_settings
 from rsgmamba_ros.ros.running import run_node, spin, StopFlag
 from rsgmamba_ros.ros.segmentation import parameters
 from rsgmamba_ros.ros.segmentation.data_path import DataPath
+from rsgmamba_ros.ros.segmentation.diagnostics import FailureDiagnostics
 from rsgmamba_ros.vocabulary.errors import RSGMambaError
 
-NodeT = TypeVar('NodeT', bound=LifecycleNode)
+NodeT = TypeVar('NodeT', bound='SegmentationNode')
+
+
+class StartError(RSGMambaError, RuntimeError):
+    """The node cannot start on its own."""
 
 
 def logged(transition: Callable[[NodeT, LifecycleState], TransitionCallbackReturn],
@@ -29,10 +34,10 @@ def logged(transition: Callable[[NodeT, LifecycleState], TransitionCallbackRetur
         try:
             return transition(node, state)
         except RSGMambaError as error:
-            node.get_logger().error(f'{transition.__name__} failed: {error}')
+            node.report_failure(f'{transition.__name__} failed: {error}', details='')
             return TransitionCallbackReturn.FAILURE
-        except Exception:
-            node.get_logger().error(f'{transition.__name__} failed: {traceback.format_exc()}')
+        except Exception as error:
+            node.report_failure(f'{transition.__name__} failed: {error!r}', details=traceback.format_exc())
             return TransitionCallbackReturn.ERROR
     return wrapped
 
@@ -52,19 +57,44 @@ class SegmentationNode(LifecycleNode):
         parameters.declare(self)
         self.add_on_set_parameters_callback(self._on_parameters)
         self._data_path: DataPath | None = None
+        self._failure: FailureDiagnostics | None = None
+        for line in parameters.unknown(self):
+            self.get_logger().warning(line)
 
     def run(self, executor: SingleThreadedExecutor) -> None:
-        """Configure and activate if the parameter `autostart` is set, then work until the process is told to stop."""
+        """Configure and activate if the parameter `autostart` is set, then work until the process is told to stop.
+
+        Raises:
+            StartError: that failed, and the parameter `exit_on_failure` is set.
+        """
         stop = StopFlag()  # first: rclpy would swallow an interrupt of a transition
         if not self.get_parameter('autostart').value:
             self.get_logger().info('waiting to be configured and activated; set autostart to do it without a manager')
         elif self.trigger_configure() == TransitionCallbackReturn.SUCCESS and not stop:
             self.trigger_activate()
+        if self._failure is not None and self.get_parameter('exit_on_failure').value:
+            raise StartError(f'autostart: {self._failure.text}')
         spin(executor, stop)
+
+    def report_failure(self, text: str, *, details: str) -> None:
+        """Log that a transition failed, and publish it until the next one.
+
+        Args:
+            details: for the log only.
+        """
+        self.get_logger().error(f'{text}\n{details}'.rstrip())
+        self._forget_failure()
+        self._failure = FailureDiagnostics(self, text)
+
+    def _forget_failure(self) -> None:
+        if self._failure is not None:
+            self._failure.destroy()
+            self._failure = None
 
     @logged
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the network; a file or a parameter that cannot be used is a FAILURE."""
+        self._forget_failure()
         self._data_path = DataPath(self, parameters.settings(self))
         self.get_logger().info(f'configured: {self._data_path}')
         return super().on_configure(state)
@@ -72,6 +102,7 @@ class SegmentationNode(LifecycleNode):
     @logged
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe, and publish from now on."""
+        self._forget_failure()
         result = super().on_activate(state)
         assert self._data_path is not None  # a node must be configured before it can be activated
         self._data_path.start()
@@ -107,6 +138,11 @@ class SegmentationNode(LifecycleNode):
         if self._data_path is not None:
             self._data_path.close()
             self._data_path = None
+
+    def destroy_node(self) -> None:
+        """Destroy everything that belongs to the node."""
+        self._forget_failure()
+        super().destroy_node()
 
     def _on_parameters(self, changes: list[Parameter]) -> SetParametersResult:
         result = parameters.check(changes, is_configured=self._data_path is not None)

@@ -7,15 +7,31 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from rsgmamba_ros.pipeline.node_settings import NodeParameter, NodeSettings, PARAMETERS, parse_settings
+from rsgmamba_ros.pipeline.node_settings import (
+    nearest_parameter,
+    NodeParameter,
+    NodeSettings,
+    PARAMETERS,
+    parse_settings,
+)
+from rsgmamba_ros.ros.qos import overrides
 
-__all__ = ['PARAMETERS', 'check', 'declare', 'settings']
+__all__ = ['PARAMETERS', 'check', 'declare', 'settings', 'unknown']
+
+#: Parameters that rclpy declares itself, some of them late.
+_OF_RCLPY = ('qos_overrides.', 'use_sim_time', 'start_type_description_service')
 
 
 def declare(node: Node) -> None:
     """Declare every parameter of the table, with its description and range."""
     for name, parameter in PARAMETERS.items():
         node.declare_parameter(name, parameter.default, _descriptor(parameter))
+
+
+def unknown(node: Node) -> list[str]:
+    """A line for each parameter that the node was given and does not have: it is ignored, and may be misspelt."""
+    return [f'the parameter {name!r} is unknown and ignored; did you mean {nearest_parameter(name)!r}?'
+            for name in overrides(node) if not node.has_parameter(name) and not name.startswith(_OF_RCLPY)]
 
 
 def settings(node: Node) -> NodeSettings:

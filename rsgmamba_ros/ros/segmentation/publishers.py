@@ -6,11 +6,11 @@ from functools import partial
 import numpy as np
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
 from rclpy.qos import QoSProfile
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 
 from rsgmamba_ros.msg import Reliability
 from rsgmamba_ros.pipeline.postprocessing import overlay
-from rsgmamba_ros.ros.conversions import image_message, reliability_message
+from rsgmamba_ros.ros.conversions import image_message, jpeg_message, reliability_message
 from rsgmamba_ros.ros.qos import LATCHED, overridable, RESULT
 from rsgmamba_ros.vocabulary.images import ImageBundle
 from rsgmamba_ros.vocabulary.labels import LabelSpace
@@ -36,6 +36,7 @@ class ResultPublishers:
         self._label_map = self._publisher(Image, 'segmentation')
         self._confidence = self._publisher(Image, 'segmentation/confidence')
         self._overlay = self._publisher(Image, 'segmentation/overlay')
+        self._overlay_jpeg = self._publisher(CompressedImage, 'segmentation/overlay/compressed')
         self._reliability = self._publisher(Reliability, 'segmentation/reliability')
         self._label_info = self._publisher(LabelInfo, 'segmentation/label_info', LATCHED) if LabelInfo else None
 
@@ -69,13 +70,19 @@ class ResultPublishers:
         self._reliability.publish(reliability_message(segmentation, now_ns=now_ns))
         if self._confidence.get_subscription_count():
             self._confidence.publish(message(segmentation.confidence, 'mono8'))
-        if self._overlay.get_subscription_count():
+        wants_raw, wants_jpeg = (one.get_subscription_count() for one in (self._overlay, self._overlay_jpeg))
+        if wants_raw or wants_jpeg:
             painted = overlay(bundle.leading_image.pixels, label_map, self._labels, alpha=overlay_alpha)
-            self._overlay.publish(message(painted, 'rgb8'))
+            if wants_raw:
+                self._overlay.publish(message(painted, 'rgb8'))
+            if wants_jpeg:
+                self._overlay_jpeg.publish(jpeg_message(painted, stamp_ns=segmentation.stamp_ns,
+                                                        frame_id=segmentation.frame_id))
 
     def destroy(self) -> None:
         """Destroy the publishers."""
-        for publisher in (self._label_map, self._confidence, self._overlay, self._reliability, self._label_info):
+        for publisher in (self._label_map, self._confidence, self._overlay, self._overlay_jpeg, self._reliability,
+                          self._label_info):
             if publisher is not None:
                 self._node.destroy_lifecycle_publisher(publisher)
 

@@ -11,8 +11,9 @@ from rsgmamba_ros.vocabulary.errors import BackendUnavailableError
 
 
 @pytest.fixture
-def fresh():
-    """Nothing remembered before or after."""
+def fresh(monkeypatch):
+    """Nothing remembered before or after, and nothing compiled with the package."""
+    monkeypatch.setattr(cpu_library, 'built_library', lambda: None)
     functions = (cpu_library.cpu_library, cpu_library.cpu_library_problem, choose_backend)
     for function in functions:
         function.cache_clear()

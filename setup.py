@@ -73,7 +73,7 @@ setup(
     # build of torch on PyPI comes with gigabytes of CUDA.
     install_requires=[
         'apsw>=3.41', 'jinja2>=3.0', 'lz4>=3.0', 'matplotlib>=3.5', 'mcap>=1.1', 'numpy>=1.22',
-        'opencv-python-headless>=4.5.4', 'pyyaml>=5.4', 'rosbags>=0.11', 'safetensors>=0.4', 'torch>=2.4',
+        'opencv-python-headless>=4.5.4', 'pyyaml>=5.4', 'rich>=12', 'rosbags>=0.11', 'safetensors>=0.4', 'torch>=2.4',
         'tqdm>=4.57', 'zstandard>=0.18',
     ],
     extras_require={

@@ -35,6 +35,9 @@ COMMANDS = {
     'profile': Command('rsgmamba_ros.cli.profile', 'learn what healthy images of one sensor look like'),
     'replay': Command('rsgmamba_ros.cli.replay', 'segment a bag and report'),
     'compare': Command('rsgmamba_ros.cli.compare', 'compare the results of two replays'),
+    'doctor': Command('rsgmamba_ros.cli.robot.doctor',
+                      'check this machine, ROS 2 and the cameras, with a remedy for each problem'),
+    'monitor': Command('rsgmamba_ros.cli.robot.monitor', 'show rates, reliabilities and drops of the running node'),
     'bag': Command('rsgmamba_ros.cli.bag', 'write bags for tests'),
 }
 

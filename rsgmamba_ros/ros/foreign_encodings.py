@@ -28,23 +28,27 @@ _log = logging.getLogger(__name__)
 
 
 @lru_cache(maxsize=1)
-def cv_bridge_works() -> bool:
-    """Whether cv_bridge is installed and converts an image; a warning is logged if it is installed and does not."""
+def cv_bridge_problem() -> str:
+    """Why an installed cv_bridge cannot be used; empty if it can, or is not installed."""
     if find_spec('cv_bridge') is None:
-        return False
+        return ''
     try:
         trial = subprocess.run([sys.executable, '-c', _TRIAL], capture_output=True, text=True, timeout=_TRIAL_S,
                                check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
-        reason = str(error)
-    else:
-        if trial.returncode == 0:
-            return True
-        lines = trial.stderr.strip().splitlines()
-        reason = f'status {trial.returncode}{f": {lines[-1].strip()}" if lines else ""}'
-    _log.warning('cv_bridge is installed but cannot be used (%s): it is left alone. It is usually built for another '
-                 'major version of NumPy than %s; install NumPy of that version', reason, np.__version__)
-    return False
+        return str(error)
+    lines = trial.stderr.strip().splitlines()
+    return f'status {trial.returncode}{f": {lines[-1].strip()}" if lines else ""}' if trial.returncode else ''
+
+
+@lru_cache(maxsize=1)
+def cv_bridge_works() -> bool:
+    """Whether cv_bridge is installed and converts an image; a warning is logged if it is installed and does not."""
+    problem = cv_bridge_problem()
+    if problem:
+        _log.warning('cv_bridge is installed but cannot be used (%s): it is left alone. It is usually built for '
+                     'another major version of NumPy than %s; install NumPy of that version', problem, np.__version__)
+    return not problem and find_spec('cv_bridge') is not None
 
 
 def decode_with_cv_bridge(message: Image) -> tuple[np.ndarray, str]:

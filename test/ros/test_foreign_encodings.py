@@ -12,9 +12,12 @@ BROKEN = {'aborts': 'import os\nos.abort()\n', 'raises': 'raise ImportError("bui
 
 @pytest.fixture(autouse=True)
 def untried():
-    foreign_encodings.cv_bridge_works.cache_clear()
+    cached = (foreign_encodings.cv_bridge_works, foreign_encodings.cv_bridge_problem)
+    for function in cached:
+        function.cache_clear()
     yield
-    foreign_encodings.cv_bridge_works.cache_clear()
+    for function in cached:
+        function.cache_clear()
 
 
 @pytest.mark.parametrize('fault', BROKEN)

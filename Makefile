@@ -6,7 +6,7 @@ RUN := $(VENV)/bin/python
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint setup clean
+.PHONY: help demo test lint docs setup clean
 
 # The wheels set these for their own process; a shell or a make below such a process must not hand them on.
 ifdef _ROS_WHEELS_BOOTSTRAP_COMPLETE
@@ -40,6 +40,12 @@ lint: setup ## check the style and the types
 	@echo '== lint'
 	$(RUN) -m ruff check .
 	$(RUN) -m mypy
+
+docs: ## build the documentation as a site in out/site
+	@echo '== docs'
+	$(PYTHON) -m venv out/docs_venv
+	out/docs_venv/bin/python -m pip --disable-pip-version-check install --quiet --requirement requirements-docs.txt
+	out/docs_venv/bin/mkdocs build --strict
 
 setup: $(VENV)/.package-installed ## make .venv with everything in it
 

@@ -1,5 +1,6 @@
 """Links and file names in the documents exist; the path of the data reads the same everywhere; tables are generated."""
 from pathlib import Path
+import pkgutil
 import re
 import runpy
 
@@ -95,3 +96,25 @@ def test_the_changelog_is_what_catkin_reads() -> None:
         groups = [line.removeprefix('* ').strip() for line in lines if line.startswith('* ')]
         assert groups == [group for group in CHANGE_GROUPS if group in groups]
         assert sum(line.strip().startswith('* ') for line in lines) > len(groups)
+
+
+def test_every_page_is_in_the_site_and_every_entry_of_the_site_is_a_page() -> None:
+    named = re.findall(r'^  - .*: ([\w.]+\.md)$', (ROOT / 'mkdocs.yaml').read_text(encoding='utf-8'), re.MULTILINE)
+    assert sorted(named) == sorted(path.name for path in (ROOT / 'docs').glob('*.md'))
+
+
+def test_every_public_name_of_the_api_page_exists() -> None:
+    for name in re.findall(r'^::: ([\w.]+)$', (ROOT / 'docs' / 'api.md').read_text(encoding='utf-8'), re.MULTILINE):
+        assert pkgutil.resolve_name(name), name
+
+
+def test_every_python_package_that_rosdep_knows_is_in_the_manifest() -> None:
+    """Names of rosdistro's rosdep/python.yaml in August 2026, which has none for apsw, lz4, mcap and some more."""
+    keys = {'jinja2': 'python3-jinja2', 'matplotlib': 'python3-matplotlib', 'numpy': 'python3-numpy',
+            'opencv-python-headless': 'python3-opencv', 'pyyaml': 'python3-yaml', 'rich': 'python3-rich',
+            'rosbags': 'python3-rosbags-pip', 'tqdm': 'python3-tqdm'}
+    unknown = {'apsw', 'lz4', 'mcap', 'safetensors', 'zstandard', 'torch'}  # Ubuntu's torch is too old
+    required = set(re.findall(r'^([\w-]+)[=>]', (ROOT / 'requirements.txt').read_text(encoding='utf-8'), re.MULTILINE))
+    assert required == {*keys, *unknown}
+    manifest = (ROOT / 'package.xml').read_text(encoding='utf-8')
+    assert [key for key in keys.values() if f'<exec_depend>{key}</exec_depend>' not in manifest] == []

@@ -99,7 +99,7 @@ def test_the_changelog_is_what_catkin_reads() -> None:
 
 
 def test_every_page_is_in_the_site_and_every_entry_of_the_site_is_a_page() -> None:
-    named = re.findall(r'^  - .*: ([\w.]+\.md)$', (ROOT / 'mkdocs.yaml').read_text(encoding='utf-8'), re.MULTILINE)
+    named = re.findall(r'^  - .*: ([\w.]+\.md)$', (ROOT / 'mkdocs.yml').read_text(encoding='utf-8'), re.MULTILINE)
     assert sorted(named) == sorted(path.name for path in (ROOT / 'docs').glob('*.md'))
 
 

@@ -32,10 +32,12 @@ PATIENCE_S = 1.0
 class NodeProcess:
     """An executable of the package, its log in a file."""
 
-    def __init__(self, module: str, log: Path, *, namespace: str, parameters: dict, files: Sequence[Path] = ()):
+    def __init__(self, module: str, log: Path, *, namespace: str, parameters: dict, files: Sequence[Path] = (),
+                 remappings: Sequence[str] = ()):
         self.log = log
         options = [option for name, value in parameters.items() for option in ('-p', f'{name}:={value}')]
         options += [option for file in files for option in ('--params-file', str(file))]
+        options += [option for remapping in remappings for option in ('-r', remapping)]
         with log.open('w') as file:
             self.process = subprocess.Popen(
                 [sys.executable, '-m', module, '--ros-args', '-r', f'__ns:={namespace}', *options],
@@ -201,9 +203,11 @@ def start_process(tmp_path_factory):
     """Start executables; whatever still runs at the end of the module is ended."""
     started = []
 
-    def start(module: str, *, namespace: str, parameter_files: Sequence[Path] = (), **parameters) -> NodeProcess:
+    def start(module: str, *, namespace: str, parameter_files: Sequence[Path] = (), remappings: Sequence[str] = (),
+              **parameters) -> NodeProcess:
         log = tmp_path_factory.mktemp('process') / 'log.txt'
-        started.append(NodeProcess(module, log, namespace=namespace, parameters=parameters, files=parameter_files))
+        started.append(NodeProcess(module, log, namespace=namespace, parameters=parameters, files=parameter_files,
+                                   remappings=remappings))
         return started[-1]
 
     yield start

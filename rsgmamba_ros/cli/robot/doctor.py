@@ -82,11 +82,12 @@ def _survey(seconds: float) -> tuple[dict[str, Any] | None, str]:
 
 
 def _print(findings: list[Finding], pair: Pair | None, auxiliary: Modality) -> None:
-    table = Table(box=None, show_header=False, padding=(0, 1))
+    table = Table('', '', '', box=None, show_header=False, padding=(0, 1))
     for finding in findings:
         table.add_row(f'[{_COLOURS[finding.level]}]{finding.level.value}[/]', finding.subject,
                       finding.text + (f'\n[bold]-> {finding.remedy}[/]' if finding.remedy else ''))
-    console = Console(soft_wrap=False)
+    # A file or a pipe has no width: long enough for one line a finding.
+    console = Console(width=None if sys.stdout.isatty() else 240)
     console.print(table)
     if pair and pair.rgb and pair.auxiliary:
         console.print(f'ros2 launch rsgmamba_ros segment.launch.py modality:={auxiliary} rgb_topic:={pair.rgb} '

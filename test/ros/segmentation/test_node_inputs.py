@@ -9,7 +9,6 @@ import rclpy
 from rclpy.context import Context
 from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
-from std_msgs.msg import Header
 
 from rsgmamba_ros.ros import qos
 from rsgmamba_ros.ros.conversions import image_message
@@ -54,17 +53,6 @@ def messages(one, source):
 def reliability(one):
     return {info.qos_profile.reliability
             for info in one.node.get_subscriptions_info_by_topic(one.node.resolve_topic_name('rgb/image'))}
-
-
-@pytest.mark.parametrize('kind, advice', [(CompressedImage, 'set rgb.transport to compressed'),
-                                          (Header, 'choose a topic with images')])
-def test_a_topic_of_another_type_is_named_with_both_types(bench, another_process, kind, advice):
-    one = bench()
-    another_process.create_publisher(kind, one.node.resolve_topic_name('rgb/image'), qos.SENSOR_DATA)
-    one.start()
-    one.wait_until(lambda: any('has the type' in text for text in messages(one, 'rgb')))
-    text = messages(one, 'rgb')[-1]
-    assert f'/msg/{kind.__name__}' in text and 'subscribes to sensor_msgs/msg/Image' in text and advice in text
 
 
 def test_a_topic_without_a_publisher_is_named_and_so_is_the_camera(bench):
@@ -137,7 +125,7 @@ def test_images_that_are_lost_on_the_way_are_said_once_with_the_path_of_the_prof
         one.executor.spin_once(timeout_sec=max(wait_ns * 1e-9, 0))
         lines.extend(line for line in capfd.readouterr().err.splitlines() if 'lost on the way' in line)
 
-    one.wait_until(lambda: lose() or lines, timeout_s=120)
+    one.wait_until(lambda: lose() or lines, timeout_s=300)
     path = Path(lines[0].partition('FASTRTPS_DEFAULT_PROFILES_FILE=')[2].split()[0])
     assert path.is_file() and path.is_absolute()
 

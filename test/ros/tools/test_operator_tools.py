@@ -1,12 +1,13 @@
 """The doctor and the monitor against real topics."""
 from io import StringIO
-import json
+import shlex
 import subprocess
 import sys
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 import pytest
 from rich.console import Console
+from sensor_msgs.msg import Image
 
 from rsgmamba_ros.ros.tools.monitor import collect, view
 
@@ -49,14 +50,23 @@ def test_a_monitor_without_a_node_says_so_and_ends_with_status_1(module):
     assert 'no segmentation node published' in result.stderr and result.stderr.count('\n') == 1
 
 
-def test_the_doctor_finds_the_topics_of_running_cameras_and_prints_the_launch_command(start_process):
-    sensors = start_process('rsgmamba_ros.ros.tools.sensors', namespace='/doctor', height=48, width=64, rate_hz=10.0)
-    sensors.wait_for_log('first image')
+def test_a_realsense_is_brought_up_with_what_the_doctor_prints(start_process, checkpoint_file, listen):
+    """A stand-in publishes on the topics of realsense-ros 4; the page docs/robot.md has these steps."""
+    colour, depth = '/camera/camera/color/image_raw', '/camera/camera/aligned_depth_to_color/image_raw'
+    driver = start_process('rsgmamba_ros.ros.tools.sensors', namespace='/camera/camera', height=48, width=64,
+                           rate_hz=10.0, remappings=[f'rgb/image:={colour}', f'depth/image:={depth}'])
+    driver.wait_for_log('first image')
     command = [sys.executable, '-m', 'rsgmamba_ros.cli.main', 'doctor', '--device', 'cpu', '--seconds', '4']
-    result = subprocess.run([*command, '--json'], capture_output=True, text=True, check=False)
-    found = json.loads(result.stdout)
-    assert result.returncode == 0, found
-    subjects = {finding['subject']: finding['text'] for finding in found}
-    assert '48x64 rgb8' in subjects['/doctor/rgb/image']
-    assert 'synthetic_sensors' in subjects['/doctor/depth/image']
-    assert 'camera_optical_frame' in subjects['registration']
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout
+    for word in ('48x64 rgb8', '48x64 32FC1', 'synthetic_sensors', "both have frame 'camera_optical_frame'"):
+        assert word in ' '.join(result.stdout.split())
+    launch = shlex.split(result.stdout.strip().splitlines()[-1])
+    assert launch[:4] == ['ros2', 'launch', 'rsgmamba_ros', 'segment.launch.py']
+    arguments = dict(argument.split(':=') for argument in launch[4:])
+    assert arguments == {'modality': 'depth', 'rgb_topic': colour, 'auxiliary_topic': depth}
+    labels = listen(Image, '/segmentation')
+    start_process('rsgmamba_ros.ros.segmentation.node', namespace='/', autostart=True, checkpoint=checkpoint_file,
+                  remappings=[f'rgb/image:={arguments["rgb_topic"]}', f'depth/image:={arguments["auxiliary_topic"]}'])
+    labels.wait_for(3)
+    assert labels.messages[-1].encoding == 'mono8'

@@ -59,7 +59,7 @@ def test_a_realsense_is_brought_up_with_what_the_doctor_prints(start_process, ch
     command = [sys.executable, '-m', 'rsgmamba_ros.cli.main', 'doctor', '--device', 'cpu', '--seconds', '4']
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout
-    for word in ('48x64 rgb8', '48x64 32FC1', 'synthetic_sensors', "both have frame 'camera_optical_frame'"):
+    for word in ('48x64 rgb8', '48x64 16UC1', 'synthetic_sensors', "both have frame 'camera_optical_frame'"):
         assert word in ' '.join(result.stdout.split())
     launch = shlex.split(result.stdout.strip().splitlines()[-1])
     assert launch[:4] == ['ros2', 'launch', 'rsgmamba_ros', 'segment.launch.py']

@@ -21,6 +21,7 @@ from typing import Any
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
+from rclpy.utilities import try_shutdown
 
 from rsgmamba_ros.pipeline.execution.engine import Engine
 from rsgmamba_ros.pipeline.segmenter import Segmenter
@@ -117,7 +118,7 @@ def measure(*, seconds: float, hz: float, height: int, width: int, checkpoint: s
             node.close()
             executor.shutdown()
             node.destroy_node()
-            rclpy.try_shutdown()
+            try_shutdown()
     return stages.summary()
 
 

@@ -29,6 +29,7 @@ from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.utilities import try_shutdown
 
 from rsgmamba_ros.msg import ModalityReliability, Reliability
 from rsgmamba_ros.ros.conversions import nanoseconds
@@ -206,8 +207,7 @@ class Soak:
             self._executor.spin_once(timeout_sec=left)
 
     def _wait(self, what: str, condition: Callable[[], bool]) -> None:
-        since, end = len(self._results), time.monotonic() + PATIENCE_S
-        self._since = since
+        self._since, end = len(self._results), time.monotonic() + PATIENCE_S
         while not condition():
             if time.monotonic() > end or self._process.poll() is not None:
                 self.counts.problems.append(f'waited in vain for {what}')
@@ -258,7 +258,7 @@ class Soak:
         self._judge()
         self._executor.shutdown()
         self._node.destroy_node()
-        rclpy.try_shutdown()
+        try_shutdown()
 
     def _judge(self) -> None:
         counts = self.counts

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import argparse
 import signal
-import sys
 import time
 
 import numpy as np
@@ -62,4 +61,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    main()

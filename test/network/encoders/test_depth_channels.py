@@ -69,3 +69,9 @@ def test_a_distance_fills_the_image_however_small_the_part_is_that_has_it(side):
     values, valid = torch.zeros(1, 1, 64, 96), torch.zeros(1, 1, 64, 96)
     values[..., :side, :side], valid[..., :side, :side] = 0.5, 1
     torch.testing.assert_close(fill_holes(values, valid), torch.full_like(values, 0.5))
+
+
+def test_the_nearest_distance_is_one_and_what_lies_below_it_is_none():
+    image = plane()
+    image[..., 0, 0], image[..., 0, 1] = -2.0, -2.6
+    assert channel(depth_channels(image, LOG_RANGE), 'validity')[0, 0, :3].tolist() == [1, 0, 1]

@@ -63,7 +63,8 @@ def test_depth_that_is_always_displaced_is_found_with_its_shift(right, down):
     assert found is not None
     assert found.across * 320 == pytest.approx(right, abs=CELL)
     assert found.down * 320 == pytest.approx(down, abs=CELL)
-    assert 'beside the colour edges' in monitor.problem
+    assert f'{100 * found.across:+.1f} % (across) and {100 * found.down:+.1f} % (down)' in monitor.problem
+    assert monitor.problem.endswith("of the image width beside the colour edges")
 
 
 @pytest.mark.parametrize('right', [0, CELL])

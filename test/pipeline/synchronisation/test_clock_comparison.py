@@ -101,3 +101,10 @@ def test_what_people_read_says_how_far_and_which_way_a_clock_is_off():
         'arrives 0.06 s later than rgb at equal stamps: delivery, or its clock is behind']
     assert feed(comparison(), [-60] * 60).doubts('rgb') == [
         'arrives 0.06 s earlier than rgb at equal stamps: delivery, or its clock is ahead']
+
+
+def test_delivery_that_varies_and_gets_slower_is_no_drift():
+    steady = feed(comparison(), [2] * 60 + [2 + index / 3 for index in range(120)])
+    assert 'drifts' in steady.doubts('rgb')[0]
+    varying = feed(comparison(), [2] * 60 + [2 + index / 3 + 30 * (index % 2) for index in range(120)])
+    assert varying.drift_ns == 0 and not varying.refusal(42 * MS, 0)

@@ -9,13 +9,14 @@ from rsgmamba_ros.network.checkpoint import Checkpoint, save_checkpoint
 from rsgmamba_ros.network.presets import create_network
 from rsgmamba_ros.network.rsgmamba import RSGMamba
 from rsgmamba_ros.pipeline.execution.engine import calibrated_reliability, choose_device, choose_precision, Engine
+from rsgmamba_ros.pipeline.execution.network_path import HostPath, PATHS
 from rsgmamba_ros.pipeline.monitoring.registration import EVERY, FEWEST_BUNDLES
 from rsgmamba_ros.pipeline.segmenter import Segmenter
 from rsgmamba_ros.pipeline.segmenter_config import SegmenterConfig
 from rsgmamba_ros.vocabulary.errors import BackendUnavailableError, ConfigError, ImageError
 from rsgmamba_ros.vocabulary.images import BundleSlot, ImageBundle, Modality, Presence, StampedImage
 from rsgmamba_ros.vocabulary.labels import LabelSpace
-from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig
+from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig, ThermalScaling
 
 RGB, DEPTH, THERMAL = Modality
 
@@ -124,6 +125,14 @@ def test_the_thermal_stretch_can_be_chosen(checkpoint, stretch):
     assert thermal.stretch.value == ('range' if stretch == 'checkpoint' else stretch)
 
 
+def test_the_scale_of_the_thermal_camera_can_be_given(checkpoint):
+    own = replace(checkpoint, preprocessing=replace(checkpoint.preprocessing, thermal=ThermalScaling(0.01, -273.15)))
+    given = Segmenter(own, device='cpu', config=SegmenterConfig(thermal_scale=0.04, thermal_offset=-40.0))
+    assert (given.preprocessing.thermal.scale, given.preprocessing.thermal.offset) == (0.04, -40.0)
+    left = Segmenter(own, device='cpu').preprocessing.thermal
+    assert (left.scale, left.offset) == (0.01, -273.15)
+
+
 def test_the_only_image_is_used_however_bad_it_is(segmenter):
     black = replace(rgb_image(), pixels=np.zeros((48, 80, 3), np.uint8))
     result = segmenter.segment(bundle(black))
@@ -201,3 +210,22 @@ def test_depth_that_is_displaced_over_many_bundles_has_the_cause_not_registered(
     assert not any(causes[:-1])
     segmenter.reset()
     assert segmenter.segment(bundle(*images)).reliability[DEPTH].causes == ()
+
+
+def test_images_of_several_shapes_are_prepared_for_once_each_and_not_for_ever(checkpoint, monkeypatch):
+    made = []
+
+    class Counted(HostPath):
+        def __init__(self, engine, preprocessing):
+            super().__init__(engine, preprocessing)
+            made.append(preprocessing.padded_size)
+
+    monkeypatch.setitem(PATHS, 'cpu', Counted)
+    given = Segmenter(replace(checkpoint, preprocessing=PreprocessingConfig(96, 96, keep_aspect=True)), device='cpu')
+    shapes = [(48, 48, 3), (48, 96, 3), (96, 48, 3), (48, 160, 3), (160, 48, 3)]
+    for shape in shapes[:4] * 2:
+        assert given.segment(bundle(rgb_image(shape=shape))).label_map.shape == shape[:2]
+    assert len(made) == len(set(made)) == 4
+    for shape in (shapes[4], shapes[0]):
+        given.segment(bundle(rgb_image(shape=shape)))
+    assert len(made) == 6, 'the fifth one has taken the room of the others'

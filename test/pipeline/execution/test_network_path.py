@@ -9,6 +9,7 @@ from torch.utils._pytree import tree_leaves
 from rsgmamba_ros.network.checkpoint import Checkpoint
 from rsgmamba_ros.network.presets import create_network
 from rsgmamba_ros.pipeline import restoration
+from rsgmamba_ros.pipeline.execution import network_path
 from rsgmamba_ros.pipeline.execution.cuda_graphs import Recording
 from rsgmamba_ros.pipeline.execution.engine import Engine
 from rsgmamba_ros.pipeline.execution.network_path import DevicePath, HostPath, PATHS
@@ -66,6 +67,14 @@ def check_same(result, expected, *, labels=1e-3, confidence=1, reliability=1e-5)
     assert result.reliability == pytest.approx(expected.reliability, abs=reliability)
     for modality, value in expected.reliability.items():
         assert (result.reliability[modality] == 0) == (value == 0)
+
+
+def test_after_the_warm_up_no_availability_case_is_set_up_any_more(monkeypatch):
+    device = DevicePath(Engine(checkpoint((40, 64)), 'cpu'), PreprocessingConfig(40, 64), record=replayed)
+    device.warm_up()
+    monkeypatch.setattr(network_path, 'StaticFunction', None)
+    for case in CASES:
+        assert set(device.predict(chosen(case)).reliability) == {RGB, DEPTH}
 
 
 @pytest.mark.parametrize('size', SIZES)

@@ -88,6 +88,7 @@ def test_the_pace_at_the_start_is_told_from_four_images_on():
 def test_the_streak_starts_again_after_a_silence_and_when_it_is_marked_failed():
     clock = feed(feed(StreamClock(), range(30)), range(60, 62))
     assert clock.streak == 2
+    assert clock.has_failed and not feed(StreamClock(), range(30)).has_failed
     clock.mark_failed()
     assert feed(clock, [62]).streak == 1
 

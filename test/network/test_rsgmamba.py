@@ -231,3 +231,11 @@ def test_a_reliability_that_is_given_takes_the_place_of_the_estimate(network, im
     output = network(images, AVAILABLE, None, given)
     torch.testing.assert_close(output.reliability, torch.where(AVAILABLE, torch.sigmoid(given), 0.0))
     assert not torch.equal(output.logits, run(network, images, AVAILABLE).logits)
+
+
+@pytest.mark.parametrize('fusion', ['rsgmb_lcgm', 'reliable_cross_scan'])
+def test_the_gates_of_an_untrained_network_are_open(images, fusion):
+    torch.manual_seed(0)
+    network = create_network('nano', classes=2, fusion=fusion).eval()
+    for gates in run(network, images, torch.ones(4, 2, dtype=torch.bool)).reliability_maps:
+        assert gates.mean((0, 2, 3)).tolist() == pytest.approx([0.88, 0.88], abs=0.03)

@@ -72,6 +72,14 @@ def test_a_dim_image_gets_a_middle_brightness():
     assert restoration.stretch_tones(rgb)[32, 32, 0] / 255 == pytest.approx(restoration.MIDDLE_BRIGHTNESS, abs=0.05)
 
 
+@pytest.mark.parametrize('usual, gamma', [(3, 0.4), (250, 2.5)])
+def test_tones_are_not_bent_further_than_an_image_can_stand(usual, gamma):
+    rgb = np.full((64, 64, 3), usual, np.uint8)
+    rgb[:, 0], rgb[:, 4], rgb[:, 1] = 0, 255, 100
+    expected = 255 * (np.array([usual, 100]) / 255) ** gamma
+    np.testing.assert_allclose(restoration.stretch_tones(rgb)[32, [2, 1], 0], expected, atol=1.01)
+
+
 @pytest.mark.parametrize('reliability, expected', [(0.49, (RGB,)), (0.5, ()), (0.9, ())])
 def test_an_image_is_repaired_below_a_reliability_of_a_half(reliability, expected):
     images = {RGB: np.zeros((4, 4, 3), np.uint8), DEPTH: np.ones((4, 4), np.float32)}

@@ -436,6 +436,18 @@ def test_a_bag_at_another_speed_on_the_wall_clock_is_paired_with_a_hint(speed):
     assert 'simulated time' in ' '.join(bundles[-1].reports)
 
 
+def test_the_reason_why_a_partner_is_not_there_has_its_figures():
+    bundles, _ = run(stream(RGB, 240), stream(DEPTH, 240, keep=lambda i: i % 6 == 0),
+                     config=SynchroniserConfig(reuse_partner=False, max_wait_s=0.08))
+    late = [bundle for bundle in bundles if bundle.slots[DEPTH].presence is Presence.LATE]
+    assert late
+    for bundle in late:
+        waited_s = (bundle.released_ns - bundle.leading_image.received_ns) / S
+        assert bundle.slots[DEPTH].reason == f'had not come {waited_s:.2f} s after the leading image'
+    reasons = Counter(bundle.slots[DEPTH].reason for bundle in bundles)
+    assert reasons['has no unused image within 0.05 s'] > 50
+
+
 # Jumps and limits
 
 @pytest.mark.parametrize('clock_loops', [True, False])
@@ -449,6 +461,8 @@ def test_a_bag_that_loops_starts_afresh_and_loses_no_leading_image(clock_loops):
     bundles = first + second
     assert sum(bundle.leader is RGB for bundle in bundles) == 180
     assert synchroniser.counters['reset'] == 1
+    what = 'the clock' if clock_loops else 'rgb: stamps'
+    assert any(f'{what} went back 2.97 s: started afresh' in bundle.reports for bundle in second)
     assert len(paired(bundles)) >= 177
     assert 'went back' in ' '.join(second[1].reports) and not second[-1].reports
 

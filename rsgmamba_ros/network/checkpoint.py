@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 import torch
@@ -102,10 +103,13 @@ def load_checkpoint(path: str | Path, *, device: str | torch.device = 'cpu') -> 
     if len(labels) != config.classes:
         raise CheckpointError(f'{path}: {len(labels)} labels for a network of {config.classes} classes')
     preprocessing = _parse(path, metadata, 'preprocessing', PreprocessingConfig)
-    with torch.device('meta'):  # shapes only, until the file's tensors are known to fit
-        network = RSGMamba(config)
+    try:
+        with torch.device('meta'):  # shapes only, until the file's tensors are known to fit
+            network = RSGMamba(config)
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise CheckpointError(f'{path}: its config gives no network: {" ".join(str(error).split())[:300]}') from error
     load_strictly(network, _read_tensors(path), str(path))
-    return Checkpoint(network.to(device).eval(), labels, preprocessing, _json_object(path, metadata, 'calibration'),
+    return Checkpoint(network.to(device).eval(), labels, preprocessing, _calibration(path, metadata, network),
                       _json_object(path, metadata, 'info'))
 
 
@@ -224,6 +228,24 @@ def _json_object(path: Path, metadata: dict[str, str], name: str) -> dict[str, A
     if not isinstance(value, dict):
         raise CheckpointError(f'{path}: {name} in its metadata is {type(value).__name__}, expected an object')
     return value
+
+
+def _calibration(path: Path, metadata: dict[str, str], network: RSGMamba) -> Calibration:
+    calibration = _json_object(path, metadata, 'calibration')
+    for name, knots in calibration.items():
+        if name not in map(str, network.axis):
+            raise CheckpointError(f'{path}: calibration of {name!r}; the network has {list(map(str, network.axis))}')
+        try:
+            x, y = (np.array(knots[axis], np.float64) for axis in 'xy')
+            is_map = x.ndim == 1 and 0 < len(x) == len(y) and bool(np.isfinite(x).all())
+            is_sound = is_map and bool((np.diff(x) >= 0).all() and (np.diff(y) >= 0).all() and (y >= 0).all()
+                                       and (y <= 1).all())
+        except (KeyError, TypeError, ValueError):
+            is_sound = False
+        if not is_sound:
+            raise CheckpointError(f'{path}: calibration of {name} must have as many logits x as reliabilities y, both '
+                                  'rising, and y in 0..1')
+    return calibration
 
 
 def _parse(path: Path, metadata: dict[str, str], name: str, kind: type[Metadata]) -> Metadata:

@@ -14,6 +14,10 @@ from rsgmamba_ros.network.reliability.profiled.head import ProfiledHead
 from rsgmamba_ros.vocabulary.errors import ConfigError
 from rsgmamba_ros.vocabulary.images import AUXILIARY_MODALITIES, Modality, modality_axis
 
+#: Largest sizes that a config may ask for.
+LARGEST = {'dims': 8192, 'depths': 512, 'states': 256, 'decoder_width': 8192}
+LARGEST_RATIO = 64
+
 
 @dataclass(frozen=True)
 class RSGMambaConfig:
@@ -80,6 +84,19 @@ class RSGMambaConfig:
             raise ConfigError(f'a network has 1 to 255 classes, got {self.classes}')
         if len(self.dims) != len(STRIDES) or len(self.depths) != len(STRIDES):
             raise ConfigError(f'dims and depths have {len(STRIDES)} entries, got {self.dims} and {self.depths}')
+        # Far beyond any use: a file must not make the machine build a network for hours.
+        sizes = {'dims': max(self.dims), 'depths': sum(self.depths), 'states': self.states,
+                 'decoder_width': self.decoder_width}
+        small = min(*self.dims, *self.depths, self.states, self.decoder_width)
+        if small < 1 or any(size > LARGEST[name] for name, size in sizes.items()):
+            raise ConfigError(f'dims {self.dims}, depths {self.depths}, states {self.states} and decoder_width '
+                              f'{self.decoder_width} must be at least 1 and at most {LARGEST} (depths in all)')
+        for name in ('ssm_ratio', 'mlp_ratio', 'decoder_mlp_ratio'):
+            if not 0 < getattr(self, name) <= LARGEST_RATIO:
+                raise ConfigError(f'{name} is {getattr(self, name)}; it must be above 0 and at most {LARGEST_RATIO}')
+        if not 0 <= self.drop_path < 1 or not 0 <= self.log_range < 100:
+            raise ConfigError(f'drop_path is {self.drop_path} and log_range {self.log_range}; they must lie in 0..1 '
+                              'and 0..100')
 
 
 def build_vmamba(config: RSGMambaConfig) -> Encoder:

@@ -28,6 +28,7 @@ from rsgmamba_ros.vocabulary.segmentation import Segmentation
 
 #: How long a result waits for its label image, bag time. Labels are recorded with the images, not seconds later.
 _LABEL_PATIENCE_NS = 1_000_000_000
+_NO_PIXELS = np.empty((0, 0), np.uint8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -236,7 +237,7 @@ class OfflineReplay:
 
 def image_without_pixels(modality: Modality, *, stamp_ns: int, received_ns: int) -> StampedImage:
     """An image of which only the header matters."""
-    return StampedImage(modality, stamp_ns, received_ns, np.empty((0, 0), np.uint8), encoding='')
+    return StampedImage(modality, stamp_ns, received_ns, _NO_PIXELS, encoding='')
 
 
 def _with_stamps(image: Image) -> StampedImage:

@@ -3,12 +3,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from math import log
+from math import isfinite, log
 
 from rsgmamba_ros.vocabulary.errors import ConfigError
 
 #: Both sides of the network's input are multiples of this: the encoder's last stride.
 STRIDE = 32
+
+#: Largest side of the network's input, pixels: above it memory ends before time does.
+LARGEST_SIDE = 8192
 
 #: Aspect ratios that differ by less count as equal.
 SAME_ASPECT = 0.06
@@ -44,7 +47,7 @@ class DepthScaling:
     law: DepthLaw = DepthLaw.LOG
 
     def __post_init__(self) -> None:
-        if not 0 < self.min_m < self.max_m:
+        if not 0 < self.min_m < self.max_m < float('inf'):
             raise ConfigError(f'depth limits must satisfy 0 < min_m < max_m, got {self.min_m} and {self.max_m}')
 
     @property
@@ -74,6 +77,8 @@ class ThermalScaling:
     high: float = 50.0
 
     def __post_init__(self) -> None:
+        if not all(map(isfinite, (self.scale, self.offset, self.low, self.high))):
+            raise ConfigError('thermal scale, offset and limits must be finite numbers')
         if not self.low < self.high:
             raise ConfigError(f'thermal limits must satisfy low < high, got {self.low} and {self.high}')
         if self.scale == 0:
@@ -103,6 +108,11 @@ class PreprocessingConfig:
     def __post_init__(self) -> None:
         if min(self.height, self.width) < STRIDE:
             raise ConfigError(f'network input is {self.height}x{self.width}; both sides must be at least {STRIDE}')
+        if max(self.height, self.width) > LARGEST_SIDE:
+            raise ConfigError(f'network input is {self.height}x{self.width}; both sides must be at most {LARGEST_SIDE}')
+        if not all(map(isfinite, self.rgb_mean)) or not all(0 < std < float('inf') for std in self.rgb_std):
+            raise ConfigError(f'rgb_mean and rgb_std must be finite, and rgb_std above 0, got {self.rgb_mean} and '
+                              f'{self.rgb_std}')
 
     def for_image(self, height: int, width: int) -> PreprocessingConfig:
         """The same for an image of this size, pixels.

@@ -1,6 +1,11 @@
 """Checkpoints: what is saved comes back, what does not fit is refused with the reason."""
+from collections import Counter
 import json
+import os
+import random
+import time
 
+import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
 import torch
@@ -15,12 +20,15 @@ from rsgmamba_ros.network.checkpoint import (
     save_checkpoint,
 )
 from rsgmamba_ros.network.presets import create_network
+from rsgmamba_ros.pipeline.preprocessing import network_input
 from rsgmamba_ros.vocabulary.errors import CheckpointError
 from rsgmamba_ros.vocabulary.images import Modality
 from rsgmamba_ros.vocabulary.labels import LabelSpace
 from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig, ThermalScaling
 
 DEPTHS = (2, 2, 8, 2)
+#: `RSGMAMBA_DAMAGES=1000` takes more damages than the few that every run takes.
+CHECKPOINT_DAMAGES = int(os.environ.get('RSGMAMBA_DAMAGES', '40'))
 DIMS = (96, 192, 384, 768)
 
 
@@ -134,7 +142,19 @@ def test_safetensors_of_another_program_are_refused(saved):
     ({'config': '{"classes": 3, "auxiliary": "radar"}'}, 'radar'),
     ({'preprocessing': '{"height": 8}'}, 'network input is 8x320'),
     ({'config': '{"classes": 3, "wings": 2}'}, "unknown key 'wings'"), ({'config': 'null'}, 'expected an object'),
-    ({'labels': '{"names": ["a"]}'}, '1 labels for a network of 3'), ({'info': '{'}, 'no JSON')])
+    ({'labels': '{"names": ["a"]}'}, '1 labels for a network of 3'), ({'info': '{'}, 'no JSON'),
+    ({'preprocessing': '{"height": 100000}'}, 'at most 8192'),
+    ({'preprocessing': '{"rgb_std": [0.2, 0.0, 0.2]}'}, 'rgb_std above 0'),
+    ({'preprocessing': '{"rgb_mean": [NaN, 0.4, 0.4]}'}, 'must be finite'),
+    ({'preprocessing': '{"depth": {"max_m": Infinity}}'}, 'depth limits'),
+    ({'preprocessing': '{"thermal": {"scale": NaN}}'}, 'finite numbers'),
+    ({'calibration': '{"rgb": {"x": [0, 1], "y": [0.9, 0.1]}}'}, 'calibration of rgb'),
+    ({'calibration': '{"rgb": {"x": [0, 1], "y": [0.9]}}'}, 'calibration of rgb'),
+    ({'calibration': '{"rgb": {"x": [0, NaN], "y": [0, 1]}}'}, 'calibration of rgb'),
+    ({'calibration': '{"rgb": [1]}'}, 'calibration of rgb'),
+    ({'calibration': '{"depth": {"x": [0, 1], "y": [0, 1]}}'}, "calibration of 'depth'"),
+    ({'config': '{"classes": 3, "auxiliary": "thermal", "depths": [2, 2, 1000000, 2]}'}, 'at most'),
+    ({'config': '{"classes": 3, "auxiliary": "thermal", "mlp_ratio": Infinity}'}, 'mlp_ratio')])
 def test_wrong_metadata_is_refused(saved, change, message):
     rewrite(saved, metadata=read_metadata(saved) | change)
     with pytest.raises(CheckpointError, match=message):
@@ -244,3 +264,49 @@ def test_a_path_that_cannot_be_written_is_an_error_that_names_the_file(checkpoin
     (tmp_path / 'file').touch()
     with pytest.raises(CheckpointError, match=r'cannot write .*file/network\.safetensors'):
         save_checkpoint(tmp_path / 'file' / 'network.safetensors', checkpoint)
+
+
+VALUES = [None, True, -1, 0, 1, 3, 7, 33, 10**6, 10**12, 0.5, -2.5, 1e300, float('nan'), float('inf'), '', 'depth',
+          'vmamba', [], [1, 2], [[0.1] * 3], {}, {'x': [1]}]
+
+
+def changed(value, rng):
+    """JSON with one value or key changed somewhere."""
+    if isinstance(value, dict) and value and rng.random() < 0.9:
+        key = rng.choice(sorted(value))
+        if rng.random() < 0.1:
+            return {('strange' if name == key else name): item for name, item in value.items()}
+        return {**value, key: changed(value[key], rng)}
+    if isinstance(value, list) and value and rng.random() < 0.7:
+        index = rng.randrange(len(value))
+        return [*value[:index], changed(value[index], rng), *value[index + 1:]]
+    return rng.choice(VALUES)
+
+
+def test_random_damage_of_a_checkpoint_is_refused_in_one_line_or_leaves_sound_values(saved):
+    original, metadata, tensors = saved.read_bytes(), read_metadata(saved), load_file(saved)
+    outcomes = Counter()
+    for seed in range(CHECKPOINT_DAMAGES):
+        rng = random.Random(seed)
+        if seed % 2:
+            part = rng.choice(['config', 'labels', 'preprocessing', 'calibration'])
+            rewrite(saved, metadata=metadata | {part: json.dumps(changed(json.loads(metadata[part]), rng))},
+                    tensors=tensors)
+        else:
+            data = bytearray(original)
+            for _ in range(rng.randint(1, 8)):
+                data[rng.randrange(min(len(data), 60_000))] = rng.randrange(256)
+            saved.write_bytes(data[:rng.choice([len(data), rng.randrange(len(data))])])
+        start = time.perf_counter()
+        try:
+            loaded = load_checkpoint(saved)
+        except CheckpointError as error:
+            assert '\n' not in str(error)
+            outcomes['refused'] += 1
+        else:
+            values = network_input(np.full((48, 64), 20, np.float32), Modality.THERMAL, loaded.preprocessing)
+            assert np.isfinite(values).all(), f'seed {seed}'
+            outcomes['loaded'] += 1
+        assert time.perf_counter() - start < 10, f'seed {seed}'
+    print(dict(outcomes))
+    assert outcomes['refused'] > CHECKPOINT_DAMAGES // 4

@@ -140,9 +140,7 @@ class BagReader:
             for topic, _, message in in_order_of_stamps(found, self._stamps_ns(topics)):
                 yield topic, message.stamp_ns, message
             return
-        for item in found:
-            if item is not None:
-                yield item
+        yield from filter(None, found)
 
     def _parsed(self, topics: Collection[str], *, head_only: bool) -> Iterator[tuple[str, int, ImageMessage] | None]:
         """Topic, receive time and message in the order of the bag; None for one that is skipped."""
@@ -209,7 +207,7 @@ class BagReader:
         lost: Counter[str] = Counter()
         for file in self._files:
             lost.update({topic.name: topic.count for topic in file.topics if topic.name in topics})
-            messages = file.heads(topics) if head_only and not self._is_compressed(file) else file.messages(topics)
+            messages = _heads(file, topics) if head_only else file.messages(topics)
             while True:
                 try:
                     message = next(messages, None)
@@ -223,15 +221,6 @@ class BagReader:
         for topic, count in lost.items():
             if count > 0:
                 self.skipped[f'{topic}: {_LOST}'] = count
-
-    def _is_compressed(self, file: BagFile) -> bool:
-        """Whether rosbag2 compressed the messages of a file one by one; the first message shows it."""
-        topics = {topic.name for topic in file.topics}
-        try:
-            first = next(file.heads(topics), None)
-        except Exception:  # found again, and reported, when the messages are read
-            return False
-        return first is not None and bytes(first.data[:4]) == ZSTD_MAGIC
 
     def check_topic(self, name: str) -> None:
         """Check that a topic carries images.
@@ -247,6 +236,17 @@ class BagReader:
                            'it cannot be read as images')
         if message_type not in IMAGE_TYPES:
             raise BagError(f'{self.path}: topic {name!r} carries {message_type}; expected one of {list(IMAGE_TYPES)}')
+
+
+def _heads(file: BagFile, topics: set[str]) -> Iterator[BagMessage]:
+    """The first bytes of messages; whole ones where rosbag2 compressed them one by one, as the first shows."""
+    heads = file.heads(topics)
+    first = next(heads, None)
+    if first is not None and bytes(first.data[:4]) == ZSTD_MAGIC:
+        yield from file.messages(topics)
+    elif first is not None:
+        yield first
+        yield from heads
 
 
 def describe_topics(topics: list[Topic]) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from torch import nn, Tensor
 
+from rsgmamba_ros.vocabulary.errors import ConfigError
 from rsgmamba_ros.vocabulary.images import Modality
 
 #: A tensor for each available modality.
@@ -31,6 +32,12 @@ class FusionConfig:
     ratio: float = 1.0
     rank: int = 16
     gate_reduction: int = 4
+
+    def __post_init__(self) -> None:
+        sizes = (self.states, self.rank, self.gate_reduction)
+        if not (0 < self.ratio <= 64 and all(1 <= size <= 4096 for size in sizes)):
+            raise ConfigError(f'fusion_size has states, rank and gate_reduction {sizes} and ratio {self.ratio}; they '
+                              'must lie in 1..4096 and 0..64')
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,10 +14,12 @@ import torch
 from torch import nn, Tensor
 from torch.nn import functional as F
 
+from rsgmamba_ros.network.encoders.contract import STRIDES
 from rsgmamba_ros.network.per_modality import PerModality
 from rsgmamba_ros.network.reliability.contract import ReliabilityEstimator
 from rsgmamba_ros.network.reliability.precision import in_float32
 from rsgmamba_ros.network.reliability.statistics import FeatureStatistics, ImageStatistics, ShiftedCorrelation
+from rsgmamba_ros.vocabulary.errors import ConfigError
 from rsgmamba_ros.vocabulary.images import Modality
 
 HIDDEN = 64
@@ -37,6 +39,11 @@ class CorrelationConfig:
 
     stages: tuple[int, ...] = (0, 1)
     radius: int = 2
+
+    def __post_init__(self) -> None:
+        if not all(0 <= stage < len(STRIDES) for stage in self.stages) or not 0 <= self.radius <= 16:
+            raise ConfigError(f'correlation has stages {self.stages} and radius {self.radius}; stages must lie in '
+                              f'0..{len(STRIDES) - 1} and the radius in 0..16')
 
 
 class AssumedReliability(ReliabilityEstimator):

@@ -9,6 +9,7 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Collection
 from itertools import islice, pairwise
+from operator import sub
 from statistics import median_low
 
 NS_PER_S = 1_000_000_000
@@ -81,6 +82,8 @@ class StreamClock:
         self._other_pace_since_ns: int | None = None
         self._arrivals: deque[int] = deque(maxlen=WINDOW_IMAGES)
         self._accepted: deque[tuple[int, int]] = deque(maxlen=WINDOW_IMAGES)
+        self._stamps: deque[int] = deque(maxlen=WINDOW_IMAGES)  #: those of `_accepted`
+        self._lags: deque[int] = deque(maxlen=WINDOW_IMAGES)  #: likewise
         self._ordered = ORDERED_IMAGES
         self._silence_limit_ns = NS_PER_S
 
@@ -95,7 +98,7 @@ class StreamClock:
         if stamp_ns == 0:
             return 'zero_stamp'
         self.collisions = self.collisions + 1 if self.set_back_ns(stamp_ns) else 0
-        if stamp_ns == self.newest_stamp_ns or any(stamp_ns == accepted for accepted, _ in self._accepted):
+        if stamp_ns == self.newest_stamp_ns or stamp_ns in self._stamps:
             self.repeats += 1
             return 'repeated_stamp'
         self.repeats = 0
@@ -105,6 +108,8 @@ class StreamClock:
             self._ordered = min(self._ordered + 1, ORDERED_IMAGES)
             self.newest_stamp_ns = stamp_ns
         self._accepted.append((stamp_ns, received_ns))
+        self._stamps.append(stamp_ns)
+        self._lags.append(received_ns - stamp_ns)
         self._learn_lag()
         self._learn_period()
         self._learn_pace()
@@ -118,7 +123,7 @@ class StreamClock:
         """
         if self.period_ns is None or self.newest_stamp_ns is None or stamp_ns >= self.newest_stamp_ns:
             return 0
-        stamps = sorted(stamp for stamp, _ in self._accepted)
+        stamps = sorted(self._stamps)
         index = bisect_left(stamps, stamp_ns)
         if not 0 < index < len(stamps) or 2 * (stamps[index] - stamps[index - 1]) > 3 * self.period_ns:
             return 0
@@ -129,6 +134,8 @@ class StreamClock:
         self.newest_stamp_ns = self.lowest_lag_ns = self.usual_lag_ns = None
         self.collisions = 0
         self._accepted.clear()
+        self._stamps.clear()
+        self._lags.clear()
 
     def mark_failed(self) -> None:
         """Count the images that show the stream to be alive from zero."""
@@ -158,14 +165,12 @@ class StreamClock:
 
     def highest_lag_ns(self, below_ns: int) -> int | None:
         """Lag of the slowest delivery in the window that is no slower than `below_ns`; None if there is none."""
-        lags = [received - stamp for stamp, received in self._accepted]
-        return max((lag for lag in lags if lag <= below_ns), default=None)
+        return max([lag for lag in self._lags if lag <= below_ns], default=None)
 
     @property
     def newest_lag_ns(self) -> int | None:
         """Lag of the fastest delivery among the newest images; None before the first."""
-        newest = islice(reversed(self._accepted), VARYING_IMAGES)
-        return min((received - stamp for stamp, received in newest), default=None)
+        return min(islice(reversed(self._lags), VARYING_IMAGES), default=None)
 
     @property
     def observed_pace(self) -> float:
@@ -182,26 +187,29 @@ class StreamClock:
         if len(self._arrivals) >= RHYTHM_IMAGES and self.is_dead(received_ns):
             self._arrivals.clear()
             self._accepted.clear()
+            self._stamps.clear()
+            self._lags.clear()
             self.mark_failed()
         self.streak += 1
         self._arrivals.append(received_ns)
         self.last_received_ns = received_ns
-        gaps = [later - earlier for earlier, later in pairwise(self._arrivals)]
-        self.longest_gap_ns = max(gaps, default=0)
+        arrivals = list(self._arrivals)
+        self.longest_gap_ns = max(map(sub, arrivals[1:], arrivals), default=0)
         if len(self._arrivals) >= RHYTHM_IMAGES:
             # 0.3 s at 30 Hz: nine images in a row, which a stream that loses 30 % at random all but never loses.
-            self._silence_limit_ns = max(3 * sum(gaps) // len(gaps) + NS_PER_S // 5, 2 * self.longest_gap_ns)
+            self._silence_limit_ns = max(3 * (arrivals[-1] - arrivals[0]) // (len(arrivals) - 1) + NS_PER_S // 5,
+                                         2 * self.longest_gap_ns)
 
     def _learn_lag(self) -> None:
-        lags = [received - stamp for stamp, received in self._accepted]
+        lags = self._lags
         lowest = self.lowest_lag_ns = min(lags)
         # Delivery that varies tells nothing of the clock. A queue that empties after a stall looks like that too.
         unsure = len(lags) < VARYING_IMAGES or max(lags) - lowest > SPREAD_NS
         self.usual_lag_ns = min(self.usual_lag_ns, lowest) if unsure and self.usual_lag_ns is not None else lowest
 
     def _learn_period(self) -> None:
-        stamps = sorted(stamp for stamp, _ in self._accepted)
-        gaps = sorted(later - earlier for earlier, later in pairwise(stamps))
+        stamps = sorted(self._stamps)
+        gaps = sorted(map(sub, stamps[1:], stamps))
         if len(gaps) >= 3:
             # The lower quartile, not the mean: lost images make gaps longer, nothing makes them shorter.
             self.period_ns = gaps[len(gaps) // 4]

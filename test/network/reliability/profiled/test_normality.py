@@ -39,12 +39,15 @@ def test_a_profile_can_be_forgotten(normality):
 
 
 @pytest.mark.parametrize('images', [1.0, 12.0, 400.0])
-def test_what_is_expected_weighs_the_images_against_the_prior_by_their_precisions(normality, images):
+def test_what_is_expected_weighs_the_images_against_the_prior_by_their_precisions(images):
     mean, variance = torch.tensor([6.0, 9.0]), torch.tensor([0.25, 2.0])
-    within = (0.5 * images * variance + PRIOR_IMAGES * 1.0) / (0.5 * images + PRIOR_IMAGES)
-    told, prior = min(images, EFFECTIVE_IMAGES) / within, 1 / torch.tensor([4.0, 1.0])
-    expected = (told * mean + prior * torch.tensor([0.0, 10.0])) / (told + prior)
+    common, between, usual = torch.tensor([1.0, 10.0]), torch.tensor([4.0, 0.8]), torch.tensor([1.0, 0.7])
+    within = (0.5 * images * variance + PRIOR_IMAGES * usual) / (0.5 * images + PRIOR_IMAGES)
+    told, prior = min(images, EFFECTIVE_IMAGES) / within, 1 / between
+    expected = (told * mean + prior * common) / (told + prior)
+    item = Normality(2)
+    item.set_prior(common, between, usual)
     for given in (images, torch.tensor([images])):
-        found = normality.posterior(mean, variance, given)
+        found = item.posterior(mean, variance, given)
         torch.testing.assert_close(found[0], expected)
         torch.testing.assert_close(found[1], within + 1 / (told + prior))

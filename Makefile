@@ -67,7 +67,7 @@ $(VENV)/.requirements-installed: $(REQUIREMENTS) | $(VENV)/bin/python
 	@touch $@
 
 # Our own modules are installed in place; this is for what has to be built or copied.
-$(VENV)/.package-installed: $(VENV)/.requirements-installed CMakeLists.txt package.xml setup.py $(wildcard msg/* config/* launch/*)
-	@echo '== set-up: build the messages and install the package in place (about 20 s)'
+$(VENV)/.package-installed: $(VENV)/.requirements-installed CMakeLists.txt package.xml setup.py $(wildcard msg/* config/* launch/* rsgmamba_ros/ops/cpu/*pp rsgmamba_ros/ops/cpu/CMakeLists.txt)
+	@echo '== set-up: build messages and CPU kernels, and install the package in place (about a minute)'
 	PATH="$(abspath $(VENV))/bin:$$PATH" $(PIP) --no-build-isolation --no-deps --editable .
 	@touch $@

@@ -30,7 +30,8 @@ ARGUMENTS = {
     'labels_topic': ('', 'topic of the ground truth; found by name if empty; none for no ground truth'),
     'rate': ('1.0', 'playback speed: bag seconds per second'),
     'start_offset_s': ('0.0', 'start this long after the beginning of the bag, seconds'),
-    'input_qos': ('sensor_data', 'sensor_data (best effort, as cameras publish) or reliable (loses no image)'),
+    'input_qos': ('auto', 'auto (what the player offers, so reliable), sensor_data (best effort) or reliable (with a '
+                  'queue of 100 images)'),
     'queue_size': ('1', 'bundles that may wait while the network is busy'),
     'device': ('auto', 'torch device'),
     'overwrite': ('false', 'replace existing results'),

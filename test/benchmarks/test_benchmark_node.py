@@ -41,3 +41,16 @@ def test_the_overhead_of_the_node_is_measured(domain):
     _, figures = run('node_overhead.py', '--seconds', '3', '--size', '48x64', domain=domain)
     assert figures['total']['p50_ms'] > figures['less the network']['p50_ms'] > 0
     assert figures['less the network']['p50_ms'] > figures['less the segmenter']['p50_ms'] > 0
+
+
+@pytest.mark.timeout(600)
+def test_the_share_of_lost_images_is_measured(load_benchmark):
+    import rclpy
+
+    script = load_benchmark('transport')
+    rclpy.init()
+    try:
+        row = script.measure(script.ROWS[-1], seconds=1.0, height=48, width=64, hz=30.0)
+    finally:
+        rclpy.try_shutdown()
+    assert row.published > 0 and row.lost < 0.5  # small images get through

@@ -71,8 +71,15 @@ class ClockComparison:
 
     def set_back(self, step_ns: int) -> None:
         """Take in that the clock was set back, before `observe` of that image."""
-        if step_ns > max(self._tolerance // 2, self._noise_ns):
-            self._ceiling_ns = min(self._limit, self._usual() + step_ns // 2)
+        if step_ns <= max(self._tolerance // 2, self._noise_ns):
+            return
+        if abs(self._usual() + step_ns) < abs(self._usual()):
+            # It had been ahead, and was set right: what was learned of it is no measure for it now.
+            self._delivery, self._ceiling_ns = None, self._limit
+            self._recent.clear()
+            self._window.clear()
+            return
+        self._ceiling_ns = min(self._limit, self._usual() + step_ns // 2)
 
     def observe(self, relative_lag_ns: int, received_ns: int) -> None:
         """Take in the relative lag of an image, in order of arrival."""

@@ -558,3 +558,12 @@ def test_a_stream_that_is_always_too_late_is_not_waited_for():
     bundles, _ = run(stream(RGB, 300), stream(DEPTH, 300, delay_ms=lambda i: 5 if i < 90 else rng.uniform(160, 300)))
     waits = [bundle.released_ns - bundle.leading_image.received_ns for bundle in after(bundles, 5)]
     assert waits and max(waits) < 50 * MS
+
+
+@pytest.mark.parametrize('delay_ms', [5, 65])
+def test_a_clock_that_was_ahead_from_the_start_and_is_set_right_is_believed_again(delay_ms):
+    """Found by the soak: the clock stepped before its delivery was known, and its images were refused for ever."""
+    depth = stream(DEPTH, 300, delay_ms=delay_ms, offset_s=lambda i: 0.2 * (i < 60))
+    bundles, _ = run(stream(RGB, 300), depth)
+    assert len(paired(after(bundles, 5))) >= 145
+    assert not [bundle for bundle in wrong(bundles) if not bundle.reports]

@@ -52,14 +52,13 @@ def _add_topics(command: ArgumentParser) -> None:
                                              f'"{NONE}" to leave them out')
 
 
-def run(arguments: Namespace) -> None:
+def run(arguments: Namespace) -> int:
     """Write the bag and say what is in it, or print the topics of one."""
     if arguments.source == 'topics':
         _print_topics(arguments)
-        return
+        return 0
     if arguments.source == 'extract':
-        extract.run(arguments)
-        return
+        return extract.run(arguments)
     if arguments.rate_hz <= 0:
         raise ConfigError(f'--rate-hz is {arguments.rate_hz}; it must be positive')
     auxiliary = Modality(arguments.auxiliary)
@@ -75,6 +74,7 @@ def run(arguments: Namespace) -> None:
                         rate_hz=arguments.rate_hz, compressed=arguments.compressed, storage=arguments.storage,
                         compression=arguments.compression)
     print(f'{arguments.out}: {count} image pairs, {count / arguments.rate_hz:.1f} s')
+    return 0
 
 
 def _print_topics(arguments: Namespace) -> None:

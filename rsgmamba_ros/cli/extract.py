@@ -7,7 +7,7 @@ import sys
 
 from tqdm import tqdm
 
-from rsgmamba_ros.data.bags.reader import BagReader
+from rsgmamba_ros.data.bags.reader import BagReader, READ_IN_PART
 from rsgmamba_ros.data.bags.topics import find_auxiliary
 from rsgmamba_ros.data.messages.images import ImageContent
 from rsgmamba_ros.network.shipped import checkpoint_path
@@ -36,8 +36,8 @@ def add_arguments(command: ArgumentParser) -> None:
         command.add_argument(f'--{name}-topic', help='found by type and encoding if not named')
 
 
-def run(arguments: Namespace) -> None:
-    """Write the folder, and print its path and how to check it."""
+def run(arguments: Namespace) -> int:
+    """Write the folder, and print its path and how to check it; status 3 if a part of the bag could not be read."""
     settings = load_settings(arguments.params_file) if arguments.params_file else NodeSettings()
     with BagReader(arguments.bag, decoding=settings.decoding()) as bag:
         auxiliary = arguments.auxiliary or (settings.modality if arguments.params_file else str(find_auxiliary(bag)))
@@ -47,10 +47,11 @@ def run(arguments: Namespace) -> None:
         topics: dict[ImageContent, str | None] = {Modality.RGB: arguments.rgb_topic,
                                                   segmenter.auxiliary: arguments.aux_topic}
         with tqdm(unit='image', file=sys.stderr) as progress:
-            count = extract(bag, arguments.out, segmenter, settings, every_s=arguments.every, only=arguments.only,
+            found = extract(bag, arguments.out, segmenter, settings, every_s=arguments.every, only=arguments.only,
                             topics=topics, on_progress=progress.update)
-        for line in bag.damage:
-            print(f'warning: {line}', file=sys.stderr)
-    print(f'{count} image pairs with labels of the network, to be corrected; '
+    for line in found.warnings:
+        print(f'warning: {line}', file=sys.stderr)
+    print(f'{found.count} image pairs with labels of the network, to be corrected; '
           f'rsgmamba dataset check {arguments.out} --dataset {arguments.out / "layout.yaml"}')
     print(arguments.out)
+    return 0 if found.is_whole else READ_IN_PART

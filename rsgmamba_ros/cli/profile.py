@@ -8,6 +8,7 @@ from time import perf_counter
 
 from tqdm import tqdm
 
+from rsgmamba_ros.data.bags.reader import READ_IN_PART
 from rsgmamba_ros.data.messages.images import ImageContent
 from rsgmamba_ros.data.reference_images import open_references
 from rsgmamba_ros.network.shipped import checkpoint_path
@@ -37,8 +38,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('--threads', type=int, default=0, help="of torch; 0 for torch's own choice")
 
 
-def run(arguments: Namespace) -> None:
-    """Make the profile, write it, and print what it is made of."""
+def run(arguments: Namespace) -> int:
+    """Make the profile, write it, and print what it is made of; status 3 if a part of the bag could not be read."""
     start = perf_counter()
     use_threads(arguments.threads)
     checkpoint = checkpoint_path(arguments.checkpoint, Modality(arguments.modality))
@@ -50,6 +51,8 @@ def run(arguments: Namespace) -> None:
     maker = ProfileMaker(segmenter)
     for bundle in tqdm(references, unit='image', file=sys.stderr):
         maker.add(bundle)
+    for line in dict.fromkeys(references.warnings):
+        print(f'warning: {line}', file=sys.stderr)
     profile = maker.make(references.description)
     save_profile(arguments.out, profile)
     print(f'source: {references.description}, {references.found} pairs of rgb and {profile.auxiliary}')
@@ -57,3 +60,4 @@ def run(arguments: Namespace) -> None:
     for fault, count in maker.faults.most_common():
         print(f'left out: {fault} ({count})')
     print(f'{arguments.out}: written in {perf_counter() - start:.1f} s; use it as parameter sensor_profile')
+    return READ_IN_PART if references.warnings else 0

@@ -12,7 +12,7 @@ from types import FrameType
 from tqdm import tqdm
 
 from rsgmamba_ros.data.bags.ordering import ORDERS
-from rsgmamba_ros.data.bags.reader import BagReader
+from rsgmamba_ros.data.bags.reader import BagReader, READ_IN_PART
 from rsgmamba_ros.data.bags.topics import find_auxiliary
 from rsgmamba_ros.data.messages.images import ImageContent, LABELS
 from rsgmamba_ros.network.shipped import checkpoint_path
@@ -22,9 +22,6 @@ from rsgmamba_ros.replay.report.summary import is_read_in_part
 from rsgmamba_ros.replay.report.tables import warnings
 from rsgmamba_ros.replay.session import ReplayOptions, ReplaySession
 from rsgmamba_ros.vocabulary.images import AUXILIARY_MODALITIES, Modality
-
-#: Exit status where some of the bag could not be read; 1 is for nothing at all.
-_READ_IN_PART = 3
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -81,7 +78,7 @@ def run(arguments: Namespace) -> int:
     print(options.out / 'report.html')
     if not summary['complete']:
         return 130
-    return _READ_IN_PART if is_read_in_part(summary) else 0
+    return READ_IN_PART if is_read_in_part(summary) else 0
 
 
 def _warn(lines: Iterable[str]) -> None:

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,10 +29,12 @@ class References(ABC):
     Attributes:
         description: where they are from, for people.
         found: how many pairs there are, of which some are read.
+        warnings: what could not be read, a sentence each; complete when all pairs were read.
     """
 
     description: str
     found: int
+    warnings: Sequence[str] = ()
 
     @abstractmethod
     def __len__(self) -> int:
@@ -82,6 +84,8 @@ class BagReferences(References):
             found = find_topics(bag, auxiliary=auxiliary, named={**topics, LABELS: NONE})
             self._topics = {topic: shows for topic, shows in found.items() if isinstance(shows, Modality)}
             pairs = list(_pairs(bag, self._topics))
+            self.warnings = self._losses = [] if bag.is_whole else [
+                *bag.damage, *(f'{count} skipped: {cause}' for cause, count in bag.skipped.items())]
         names = ' and '.join(self._topics)
         if not pairs:
             raise BagError(f'{path}: no images of {names} pair in time; a sensor profile needs both')
@@ -103,7 +107,8 @@ class BagReferences(References):
                 images = incomplete.setdefault(index, {})
                 try:
                     images[recorded.modality] = recorded.decode()
-                except ImageError:
+                except ImageError as error:
+                    self._losses.append(f'{recorded.topic}: {error}')
                     continue  # the pair stays incomplete
                 if len(images) == len(self._topics):
                     yield _bundle(incomplete.pop(index))

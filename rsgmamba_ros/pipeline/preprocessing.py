@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from rsgmamba_ros.pipeline.resampling import fill_small_holes, resize
-from rsgmamba_ros.vocabulary.depth import depth_in_metres
+from rsgmamba_ros.vocabulary.depth import depth_in_metres, LARGEST_FLOAT
 from rsgmamba_ros.vocabulary.errors import ImageError
 from rsgmamba_ros.vocabulary.images import ImageBundle, Modality, StampedImage
 from rsgmamba_ros.vocabulary.preprocessing import (
@@ -46,7 +46,7 @@ def sensor_units(image: StampedImage, config: PreprocessingConfig) -> np.ndarray
     Returns:
         RGB: (H, W, 3) uint8. Depth: (H, W) float32 metres. Thermal: (H, W) float32 in the configured unit.
         NaN marks pixels without a measurement: zero and 65535 in integer depth, anything not finite
-        or not positive in float depth (REP-117, REP-118), anything not finite in thermal.
+        or not positive in float depth (REP-117, REP-118), anything that is no number below `LARGEST_FLOAT` in thermal.
 
     Raises:
         ImageError: encoding, dtype, shape or size do not fit the modality, or no pixel holds a measurement.
@@ -85,7 +85,7 @@ def _thermal_unit(image: StampedImage, scaling: ThermalScaling) -> np.ndarray:
     if image.encoding != '32FC1':
         return image.pixels * np.float32(scaling.scale) + np.float32(scaling.offset)
     values = image.pixels.copy()
-    values[~np.isfinite(values)] = np.nan
+    values[~(np.abs(values) < LARGEST_FLOAT)] = np.nan
     return values
 
 

@@ -69,6 +69,21 @@ CHOICES = {'': Choice(), 'unreliable': Choice(_CANDIDATES, _reliability, 0.5),
            'low-confidence': Choice(_CANDIDATES, _confidence, 0.7), 'diverse': Choice(new_only=True)}
 
 
+@dataclass(frozen=True)
+class Extracted:
+    """What came of a bag.
+
+    Attributes:
+        count: image pairs that were written.
+        warnings: what is wrong with the bag and its images, a sentence each.
+        is_whole: whether everything was read.
+    """
+
+    count: int
+    warnings: list[str]
+    is_whole: bool
+
+
 class CandidateSegmenter:
     """Segments a few bundles of each period and leaves out the others: a network is slow, and a bag is long."""
 
@@ -197,7 +212,7 @@ class Extraction(Observer):
 
 def extract(bag: BagReader, out: Path, segmenter: Segmenter, settings: NodeSettings, *, every_s: float, only: str = '',
             topics: Mapping[ImageContent, str | None] | None = None,
-            on_progress: Callable[[int], object] = lambda messages: None) -> int:
+            on_progress: Callable[[int], object] = lambda messages: None) -> Extracted:
     """Go through a bag and write the chosen image pairs with the network's labels.
 
     Args:
@@ -208,7 +223,7 @@ def extract(bag: BagReader, out: Path, segmenter: Segmenter, settings: NodeSetti
         on_progress: told how many messages have been read since it was last told.
 
     Returns:
-        How many pairs were written.
+        What came of it.
 
     Raises:
         RSGMambaError: the options, the bag or its topics cannot be used, or nothing was chosen.
@@ -221,10 +236,11 @@ def extract(bag: BagReader, out: Path, segmenter: Segmenter, settings: NodeSetti
                             thermal=segmenter.preprocessing.thermal)
     candidates = CandidateSegmenter(segmenter, every_s=every_s, candidates=choice.candidates, start_ns=bag.start_ns)
     synchroniser = Synchroniser(settings.synchroniser((Modality.RGB, segmenter.auxiliary)))
-    OfflineReplay(bag, found, synchroniser=synchroniser, segmenter=candidates, observers=[extraction]).run(
-        on_progress=on_progress)
+    replay = OfflineReplay(bag, found, synchroniser=synchroniser, segmenter=candidates, observers=[extraction])
+    replay.run(on_progress=on_progress)
     extraction.close()
-    return extraction.written
+    lost = [*bag.damage, *(f'{count} skipped: {cause}' for cause, count in replay.skipped.items())]
+    return Extracted(extraction.written, lost, is_whole=bag.is_whole and not replay.skipped)
 
 
 def _encoded(image: StampedImage) -> tuple[bytes, str]:

@@ -6,6 +6,9 @@ import numpy as np
 #: Metres of one step of a 16UC1 image.
 MILLIMETRE_M = 0.001
 
+#: No sensor measures this much, in metres, degrees or counts: greater floats are invalid, and would overflow in sums.
+LARGEST_FLOAT = 1e6
+
 
 def depth_in_metres(pixels: np.ndarray, *, unit_m: float = MILLIMETRE_M) -> np.ndarray:
     """Scale a depth image to metres.
@@ -16,11 +19,11 @@ def depth_in_metres(pixels: np.ndarray, *, unit_m: float = MILLIMETRE_M) -> np.n
 
     Returns:
         (H, W) float32, a new array. NaN marks pixels without a measurement: 0 and, in uint16, 65535 among integers;
-        anything not finite or not positive among floats.
+        anything not positive or not below `LARGEST_FLOAT` among floats, inf with it.
     """
     if pixels.dtype.kind == 'f':
         metres: np.ndarray = pixels.astype(np.float32)
-        metres[~(np.isfinite(metres) & (metres > 0))] = np.nan
+        metres[~((metres > 0) & (metres < LARGEST_FLOAT))] = np.nan
         return metres
     metres = np.multiply(pixels, np.float32(unit_m), dtype=np.float32)
     if pixels.dtype == np.uint16:

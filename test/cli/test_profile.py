@@ -58,3 +58,12 @@ def test_a_network_that_takes_no_profile_is_one_line(bag, tmp_path, capsys):
         pytest.skip('every head takes a profile')
     assert main(['profile', str(bag), '-o', str(tmp_path / 'front.yaml'), *NETWORK]) == 1
     assert 'takes no sensor profile' in capsys.readouterr().err
+
+
+def test_a_bag_that_is_read_in_part_gives_a_profile_with_a_warning_and_status_3(profiled, bag, tmp_path, capsys):
+    cut = tmp_path / 'cut.mcap'
+    data = next(bag.glob('*.mcap')).read_bytes()
+    cut.write_bytes(data[:len(data) * 9 // 10])
+    assert main(['profile', str(cut), '-o', str(tmp_path / 'front.yaml'), '--images', '7', *NETWORK]) == 3
+    assert 'warning: cut.mcap is cut off' in capsys.readouterr().err
+    assert (tmp_path / 'front.yaml').is_file()

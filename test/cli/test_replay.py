@@ -1,4 +1,5 @@
 """`rsgmamba replay` as it is typed."""
+from dataclasses import replace
 import json
 from pathlib import Path
 from unittest.mock import patch
@@ -8,11 +9,13 @@ import pytest
 
 from rsgmamba_ros.cli import replay as command
 from rsgmamba_ros.cli.main import main
+from rsgmamba_ros.data.bags.sources import file_shots, find_image_files, write_shots
 from rsgmamba_ros.data.bags.writer import BagWriter
 from rsgmamba_ros.network.shipped import DEFAULTS
 from rsgmamba_ros.vocabulary.errors import BagError
 from rsgmamba_ros.vocabulary.images import Modality
 
+SHARED = Path(__file__).resolve().parents[3] / 'shared' / 'data'
 START_NS = 1_700_000_000_000_000_000
 
 
@@ -59,3 +62,28 @@ def test_a_bag_of_which_nothing_is_read_is_status_1_with_the_encoding(tmp_path, 
     bag = write_bag(tmp_path / 'bag', unread=6)
     assert main(['replay', str(bag), '--sync-only', '--rgb-topic', 'none', '--aux-topic', '/depth/image']) == 1
     assert "encoding 'strange12'" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason='the folder of real images (../shared/data) is absent')
+@pytest.mark.parametrize('scaled', [False, True])
+def test_a_bag_of_real_images_is_replayed_without_options(tmp_path, capsys, scaled):
+    """With the shipped network; depth in 0.1 mm is named, and read with the parameter."""
+    shots = []
+    for shot in file_shots(find_image_files(SHARED / 'sevenscenes', Modality.DEPTH)[:3], Modality.DEPTH):
+        depth = np.where(shot.auxiliary < 6500, shot.auxiliary * 10, 0).astype(np.uint16) if scaled else shot.auxiliary
+        shots.append(replace(shot, auxiliary=depth))
+    write_shots(tmp_path / 'bag', shots, auxiliary=Modality.DEPTH, rate_hz=10)
+    assert main(['replay', str(tmp_path / 'bag')]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[0] == '3 bundles, 0 of 3 leading images missed'
+    out = tmp_path / 'bag_replay'
+    assert Path(printed.out.splitlines()[-1]) == out / 'report.html'
+    summary = json.loads((out / 'summary.json').read_text())
+    assert summary['checkpoint']['name'].startswith(DEFAULTS[Modality.DEPTH])
+    assert {path.name for path in out.iterdir()} == {'summary.json', 'bundles.jsonl', 'report.html', 'results'}
+    assert ('set depth_unit_m' in printed.err) == scaled
+    if scaled:
+        (tmp_path / 'params.yaml').write_text('/**:\n  ros__parameters: {depth_unit_m: 0.0001}\n')
+        assert main(['replay', str(tmp_path / 'bag'), '--overwrite', '--params-file',
+                     str(tmp_path / 'params.yaml')]) == 0
+        assert 'depth_unit_m' not in capsys.readouterr().err

@@ -133,6 +133,22 @@ def test_the_scale_of_the_thermal_camera_can_be_given(checkpoint):
     assert (left.scale, left.offset) == (0.01, -273.15)
 
 
+@pytest.mark.filterwarnings('error')
+@pytest.mark.parametrize('value', [np.inf, -np.inf, np.nan, 1e38, -1e38, 0.0])
+@pytest.mark.parametrize('modality', [DEPTH, THERMAL])
+def test_float_images_with_any_value_warn_of_nothing(value, modality):
+    torch.manual_seed(0)
+    network = create_network('nano', classes=3, dims=(8, 8, 16, 16), depths=(1, 1, 1, 1), decoder_width=8,
+                             auxiliary=modality).eval()
+    segmenter = Segmenter(Checkpoint(network, LabelSpace(('a', 'b', 'c')), PreprocessingConfig(40, 64)), device='cpu')
+    pixels = depth_image().pixels.astype(np.float32) * np.float32(1e-3)
+    pixels[:20, :50], pixels[40, 60] = value, value
+    for stamp_ns in range(2):
+        image = StampedImage(modality, stamp_ns, stamp_ns, pixels + np.float32(1e-3 * stamp_ns), '32FC1')
+        slots = {one.modality: BundleSlot(Presence.PRESENT, one, 0.0, 0.0) for one in (rgb_image(stamp_ns), image)}
+        assert segmenter.segment(ImageBundle(RGB, slots, 0)).reliability[modality].used
+
+
 def test_the_only_image_is_used_however_bad_it_is(segmenter):
     black = replace(rgb_image(), pixels=np.zeros((48, 80, 3), np.uint8))
     result = segmenter.segment(bundle(black))

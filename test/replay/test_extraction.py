@@ -135,3 +135,13 @@ def test_what_cannot_be_done_is_one_line(extracted, tmp_path, capsys, options, m
 def test_a_palette_image_keeps_its_indices():
     label_map = np.array([[0, 1, 2], [255, 3, 0]], np.uint8)
     np.testing.assert_array_equal(decode_label_image(encode_label_image(label_map, SYNTHETIC_LABELS)), label_map)
+
+
+def test_a_bag_that_is_read_in_part_is_said_and_is_status_3(bags, checkpoints, tmp_path, capsys):
+    cut = tmp_path / 'cut.mcap'
+    data = next(bags[Modality.DEPTH].glob('*.mcap')).read_bytes()
+    cut.write_bytes(data[:len(data) * 3 // 4])
+    assert main(['bag', 'extract', str(cut), str(tmp_path / 'out'), '--checkpoint',
+                 str(checkpoints[Modality.DEPTH])]) == 3
+    assert 'warning: cut.mcap is cut off' in capsys.readouterr().err
+    assert FolderDataset(tmp_path / 'out', load_layout(tmp_path / 'out' / 'layout.yaml'))[0]

@@ -26,6 +26,8 @@ from rsgmamba_ros.vocabulary.errors import BagError, ImageError
 from rsgmamba_ros.vocabulary.images import Modality
 
 IMAGE_TYPES = (IMAGE_TYPE, COMPRESSED_IMAGE_TYPE, *VIDEO_TYPES)
+#: Exit status of a program that could read only a part of a bag; 1 is for nothing at all.
+READ_IN_PART = 3
 #: Cause of messages that the bag counts but that cannot be read.
 _LOST = 'in a damaged part of the bag'
 

@@ -13,6 +13,7 @@ from math import log
 import numpy as np
 
 from rsgmamba_ros.pipeline.monitoring.image_history import ImageHistory
+from rsgmamba_ros.vocabulary.depth import LARGEST_FLOAT
 from rsgmamba_ros.vocabulary.errors import ConfigError
 from rsgmamba_ros.vocabulary.images import Modality, StampedImage
 
@@ -188,8 +189,8 @@ def _check_depth(rows: np.ndarray, track: _Track, config: SignalQualityConfig) -
         metres = rows * np.float32(0.001)
         valid = (rows > 0) & (rows < 65535)
     else:
-        metres = rows.astype(np.float32)
-        valid = np.isfinite(rows) & (rows > 0)
+        valid = (rows > 0) & (rows < LARGEST_FLOAT)
+        metres = np.where(valid, rows, np.float32(np.nan)).astype(np.float32)
     share = _ramp(valid[:, ::2].mean(), config.valid_depth)
     yield ('empty' if share == 0 else 'sparse'), share
     if share == 0:
@@ -209,6 +210,7 @@ def _check_thermal(rows: np.ndarray, track: _Track, config: SignalQualityConfig)
     """Rows of pixels, (R, W), of any thermal encoding -> each check's name and quality."""
     unit = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 1000.0}.get(rows.dtype, 10.0)
     values = rows.astype(np.float32)
+    values[~(np.abs(values) < LARGEST_FLOAT)] = np.nan
     sample = values[::2, ::3]
     finite = sample[np.isfinite(sample)]
     if finite.size < 0.02 * sample.size:

@@ -23,7 +23,7 @@ def test_depth_in_another_unit_names_the_parameter(factor):
 
 def test_a_room_in_part_out_of_range_needs_no_advice():
     values = ROOM.copy()
-    values[:80] += 10
+    values[:60] += 10
     assert advice(DEPTH, values, CONFIG, causes=()) == ''
 
 

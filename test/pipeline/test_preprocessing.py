@@ -114,6 +114,7 @@ def test_percentile_stretch_does_not_depend_on_gain_and_offset():
     config = replace(CONFIG, thermal=ThermalScaling(stretch=ThermalStretch.PERCENTILE))
     values = np.random.default_rng(0).normal(20, 3, (32, 64)).astype(np.float32)
     first = network_input(values, Modality.THERMAL, config)
+    np.testing.assert_allclose(np.percentile(first, (3, 50, 97)), [-1.6, 0, 1.6], atol=0.5)
     np.testing.assert_allclose(network_input(values * 4 + 100, Modality.THERMAL, config), first, atol=1e-3)
 
 

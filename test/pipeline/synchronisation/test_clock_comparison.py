@@ -116,3 +116,8 @@ def test_a_drift_that_costs_little_is_reported_and_paired():
     assert clock.refusal(41 * MS, MS) == clock.refusal(41 * MS, -MS) == ''
     assert clock.refusal(41 * MS, 2 * MS) == clock.refusal(41 * MS, -2 * MS) == 'drift'
     assert clock.doubts('rgb') == ['clock drifts against rgb: 0.03 s further behind it than at first (not paired)']
+
+
+def test_a_clock_that_is_wrong_at_first_may_recover():
+    clock = feed(feed(comparison(), [200] * 60), [2] * 90, start=60)
+    assert clock.refusal(2 * MS) == '' and clock.doubts('rgb') == []

@@ -13,7 +13,7 @@ PERIOD = S // 30
 
 def feed(clock, indices, *, delay_ms=5, period=PERIOD, error_ns=0):
     for index in indices:
-        stamp = START + index * period
+        stamp = START + round(index * period)
         clock.observe(stamp + error_ns, stamp + delay_ms * MS)
     return clock
 
@@ -107,6 +107,8 @@ def test_a_clock_that_was_set_back_is_told_from_a_late_image():
     assert clock.set_back_ns(START + 26 * PERIOD) == 0
     assert clock.set_back_ns(START + 30 * PERIOD) == 0
     assert clock.set_back_ns(START + 24 * PERIOD + PERIOD // 2) == pytest.approx(5.5 * PERIOD, abs=2)
+    assert feed(clock, [24.5]).collisions == 1 and feed(clock, [22.5]).collisions == 2
+    assert feed(clock, [30]).collisions == 0
 
 
 def test_the_order_counts_again_after_a_run_of_images_in_order():

@@ -1,4 +1,5 @@
 from dataclasses import replace
+import os
 from pathlib import Path
 import struct
 import zlib
@@ -14,6 +15,8 @@ from rsgmamba_ros.data.layouts import layout_names, load_layout
 from rsgmamba_ros.vocabulary.errors import ConfigError, DatasetError
 from rsgmamba_ros.vocabulary.images import Modality
 
+#: `RSGMAMBA_DAMAGES=1000` takes more damages than the few that every run takes.
+DAMAGES = int(os.environ.get('RSGMAMBA_DAMAGES', '40'))
 SHARED = Path(__file__).resolve().parents[3] / 'shared' / 'data'
 SIZE = (24, 32)
 
@@ -211,6 +214,39 @@ def test_label_images_with_a_palette_hold_indices(rgbx, bits):
     write(rgbx / 'Label' / '0002.png', indices)
     np.testing.assert_array_equal(sample.label_map,
                                   FolderDataset(rgbx, load_layout('sun_rgbd'), split='test')[0].label_map)
+
+
+@pytest.mark.parametrize('part', ['RGB/0002.jpg', 'Depth/0002.png', 'Label/0002.png', 'test.txt'])
+def test_random_damage_of_a_folder_is_a_sample_or_one_clear_error(rgbx, part):
+    good = (rgbx / part).read_bytes()
+    for seed in range(DAMAGES):
+        rng = np.random.default_rng(seed)
+        data = np.frombuffer(good, np.uint8).copy()
+        data[rng.integers(0, len(data), rng.integers(1, 6))] = rng.integers(0, 256)
+        (rgbx / part).write_bytes(data[:rng.choice([len(data), rng.integers(0, len(data))])].tobytes())
+        try:
+            sample = FolderDataset(rgbx, load_layout('sun_rgbd'), split='test')[0]
+        except DatasetError as error:
+            assert '\n' not in str(error), f'seed {seed}'
+        else:
+            assert sample.rgb.shape[:2] == sample.auxiliary.shape == sample.label_map.shape, f'seed {seed}'
+
+
+def test_images_of_every_depth_that_messages_have_are_read(rgbx):
+    dataset = FolderDataset(rgbx, load_layout('sun_rgbd'), split='test')
+    deep = (rgb().astype(np.uint16) << 8) + 255
+    (rgbx / 'RGB' / '0002.jpg').unlink()
+    write(rgbx / 'RGB' / '0002.png', deep)
+    (rgbx / 'Depth' / '0002.png').unlink()
+    write(rgbx / 'Depth' / '0002.tiff', np.full(SIZE, 1.5, np.float32))
+    np.testing.assert_array_equal(dataset[0].rgb, rgb()[..., ::-1])
+    np.testing.assert_allclose(dataset[0].auxiliary, 1.5)
+
+
+def test_false_colours_are_no_measurements(rgbx):
+    write(rgbx / 'Depth' / '0002.png', (rgb().astype(np.uint16) + np.arange(3, dtype=np.uint16) * 50))
+    with pytest.raises(DatasetError, match='0002.png: image has colours where one channel is expected'):
+        FolderDataset(rgbx, load_layout('sun_rgbd'), split='test')[0]
 
 
 def test_an_image_of_a_hostile_size_is_refused_before_it_is_decoded(rgbx, monkeypatch):

@@ -15,6 +15,9 @@ ZSTD_MAGIC = b'\x28\xb5\x2f\xfd'
 ZSTD_SUFFIXES = ('.zstd', '.zst')
 #: Largest message or chunk after decompression, bytes. A few bytes of zstd can stand for gigabytes of zeros.
 LARGEST_OUTPUT = 2**30
+#: A small file must not take much memory or disk: output of more than so many times its size is refused above these
+#: sizes, bytes.
+LARGEST_RATIO, SMALL_OUTPUT, SMALL_FILE = 1000, 2**28, 2**30
 #: Bytes that stay free on the disk on which a file is decompressed.
 _DISK_RESERVE = 2**28
 _PIECE = 2**20
@@ -32,8 +35,10 @@ def decompress(data: bytes | memoryview, compression: str, *, size: int = LARGES
     """
     if not compression:
         return bytes(data)
-    if size > LARGEST_OUTPUT:
-        raise ValueError(f'it would take {size} bytes; at most {LARGEST_OUTPUT} are read')
+    limit = min(LARGEST_OUTPUT, max(SMALL_OUTPUT, LARGEST_RATIO * len(data)))
+    if size > limit and size != LARGEST_OUTPUT:
+        raise ValueError(f'it would take {size} bytes; of {len(data)} bytes at most {limit} are made')
+    size = min(size, limit)
     output = bytearray()
     try:
         for piece in _pieces(data, compression, size + 1):
@@ -61,6 +66,7 @@ def decompress_file(path: Path, folder: Path, damage: Damage) -> Path:
         BagError: the disk has no room for it, or nothing can be decompressed.
     """
     target = folder / (path.stem if path.suffix in ZSTD_SUFFIXES else path.name)
+    limit, written = max(SMALL_FILE, LARGEST_RATIO * path.stat().st_size), 0
     try:
         with path.open('rb') as source, target.open('wb') as output:
             reader = zstandard.ZstdDecompressor().stream_reader(source)
@@ -68,7 +74,10 @@ def decompress_file(path: Path, folder: Path, damage: Damage) -> Path:
                 if shutil.disk_usage(folder).free < _DISK_RESERVE:
                     raise BagError(f'no room in {folder} to decompress {path}; run `zstd -d {path.name}` on a larger '
                                    'disk, and read the result')
-                output.write(piece)
+                written += output.write(piece)
+                if written > limit:
+                    raise BagError(f'{path} stands for more than {LARGEST_RATIO} times its size; if that is right, run '
+                                   f'`zstd -d {path.name}` and read the result')
     except zstandard.ZstdError as error:
         if not target.stat().st_size:
             raise BagError(f'cannot decompress {path}: {one_line(error)}') from error

@@ -9,7 +9,7 @@ from rsgmamba_ros.vocabulary.images import Modality
 from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig, ThermalStretch
 
 #: Share of the measurements outside the network's range beyond which the unit is in doubt. Depth of a room in 0.1 mm
-#: that is read as millimetres has 0.8 to 1; sensors read as they are have less than 0.4, unless all they see is too close.
+#: that is read as millimetres has 0.8 to 1. Sensors read as they are have less than 0.4, unless all is too near.
 _OUTSIDE = 0.7
 #: Fewer measurements than this tell nothing.
 _FEWEST = 16

@@ -282,6 +282,22 @@ def test_a_compressed_file_is_read_by_itself(tmp_path):
     check_all(storage_file(bag))
 
 
+def test_what_is_compressed_may_take_a_thousand_times_its_size(tmp_path, monkeypatch):
+    monkeypatch.setattr(compression, 'SMALL_OUTPUT', 10_000)
+    monkeypatch.setattr(compression, 'SMALL_FILE', 10_000)
+    bomb = zstandard.compress(bytes(3_000_000))
+    assert len(bomb) < 1000
+    with pytest.raises(ValueError, match='takes more than'):
+        compression.decompress(bomb, 'zstd')
+    with pytest.raises(ValueError, match='would take 3000000 bytes'):
+        compression.decompress(bomb, 'zstd', size=3_000_000)
+    sound = np.random.default_rng(0).integers(0, 4, 3_000_000, np.uint8).tobytes()
+    assert compression.decompress(zstandard.compress(sound), 'zstd', size=len(sound)) == sound
+    (tmp_path / 'bag.mcap.zstd').write_bytes(bomb)
+    with pytest.raises(BagError, match='more than 1000 times its size'):
+        BagReader(tmp_path / 'bag.mcap.zstd')
+
+
 def test_a_compressed_message_that_stands_for_too_much_is_skipped_and_counted(tmp_path, monkeypatch):
     monkeypatch.setattr(compression, 'LARGEST_OUTPUT', 10_000)
     monkeypatch.setattr(compression.decompress, '__kwdefaults__', {'size': 10_000})

@@ -1,5 +1,6 @@
 """The player in its own process, heard over DDS."""
 import time
+from unittest.mock import patch
 
 import pytest
 
@@ -10,6 +11,7 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
+import yaml
 
 from rsgmamba_ros.data.bags.reader import BagReader
 from rsgmamba_ros.data.bags.sources import START_NS, synthetic_shots, write_shots
@@ -99,6 +101,27 @@ def test_a_loop_begins_at_the_offset_and_takes_the_clock_back(shots, tmp_path, s
     assert (np.diff(listener.clock) < -100_000_000).any()
     with BagReader(tmp_path / 'bag') as bag:
         assert bytes(heard[0].data)[:2] == bytes(bag.first_images('/rgb/image/compressed', 1)[0].data)[:2]
+
+
+def test_a_split_bag_with_the_times_of_its_last_part_in_metadata_is_played_from_the_first_image(
+        shots, tmp_path, start_process, listen_to_bag):
+    """As rosbag2 writes it after a split: starting_time and duration are those of the last file."""
+    path = tmp_path / 'bag'
+    path.mkdir()
+    for part, half in enumerate((shots[:COUNT // 2], shots[COUNT // 2:])):
+        with patch('rsgmamba_ros.data.bags.sources.START_NS', START_NS + part * COUNT // 2 * 100_000_000):
+            write_shots(tmp_path / f'part{part}', half, auxiliary=Modality.DEPTH, rate_hz=RATE_HZ)
+        next((tmp_path / f'part{part}').glob('*.mcap')).rename(path / f'bag_{part}.mcap')
+    metadata = yaml.safe_load((tmp_path / 'part1' / 'metadata.yaml').read_text())
+    metadata['rosbag2_bagfile_information']['relative_file_paths'] = ['bag_0.mcap', 'bag_1.mcap']
+    (path / 'metadata.yaml').write_text(yaml.safe_dump(metadata))
+    listener = listen_to_bag({'/rgb/image': Image, '/depth/image': Image})
+    player = start_process('rsgmamba_ros.ros.tools.player', namespace='/', bag=path, linger_s=0.2,
+                           topics="['/rgb/image','/depth/image']", wait_for_subscribers=1)
+    listener.listen(player, lambda: player.process.poll() is not None)
+    listener.listen(player, lambda: all(len(heard) == COUNT for heard in listener.images.values()))
+    heard = [nanoseconds(message.header.stamp) for message in listener.images['/rgb/image']]
+    assert heard == [START_NS + index * 100_000_000 for index in range(COUNT)]
 
 
 @pytest.mark.parametrize(('parameters', 'message'), [

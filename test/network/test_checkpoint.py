@@ -297,7 +297,7 @@ def test_random_damage_of_a_checkpoint_is_refused_in_one_line_or_leaves_sound_va
             for _ in range(rng.randint(1, 8)):
                 data[rng.randrange(min(len(data), 60_000))] = rng.randrange(256)
             saved.write_bytes(data[:rng.choice([len(data), rng.randrange(len(data))])])
-        start = time.perf_counter()
+        start = time.process_time()  # not wall time: the machine may have more to do
         try:
             loaded = load_checkpoint(saved)
         except CheckpointError as error:
@@ -307,6 +307,6 @@ def test_random_damage_of_a_checkpoint_is_refused_in_one_line_or_leaves_sound_va
             values = network_input(np.full((48, 64), 20, np.float32), Modality.THERMAL, loaded.preprocessing)
             assert np.isfinite(values).all(), f'seed {seed}'
             outcomes['loaded'] += 1
-        assert time.perf_counter() - start < 10, f'seed {seed}'
+        assert time.process_time() - start < 10, f'seed {seed}'
     print(dict(outcomes))
     assert outcomes['refused'] > CHECKPOINT_DAMAGES // 4

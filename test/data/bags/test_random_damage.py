@@ -111,9 +111,9 @@ def test_a_random_damage_is_never_a_silent_loss(tmp_path, storage):
         target.write_bytes(change(bytearray(originals[target]), rng))
         if rng.random() < 0.2 and path.is_dir():
             (path / 'metadata.yaml').unlink()
-        start = time.perf_counter()
+        start = time.process_time()  # not wall time: the machine may have more to do
         found = outcome(path)
-        longest_s = max(longest_s, time.perf_counter() - start)
+        longest_s = max(longest_s, time.process_time() - start)
         outcomes[found] = outcomes.get(found, 0) + 1
         assert not found.startswith('SILENT'), f'seed {seed}: {found}'
     print(f'{storage}: {outcomes}, longest {longest_s:.2f} s')

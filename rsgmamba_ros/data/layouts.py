@@ -51,7 +51,8 @@ class DatasetLayout:
         label_classes: class of each value (after the offset), for files with finer classes; empty for the value itself.
         depth_unit_m: metres of one step of integer depth.
         max_image_pixels: larger images are refused before they are decoded.
-        thermal: how thermal values become its unit.
+        thermal: how thermal values become its unit. The stretch `percentile` needs no unit; evaluation then uses it
+            instead of the checkpoint's.
         note: what a user should know, e.g. that labels are no ground truth.
     """
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from rsgmamba_ros.data.corruptions import FAMILIES
+from rsgmamba_ros.data.folder_dataset import FolderDataset
 from rsgmamba_ros.data.samples import bundle_of, Dataset, Sample
 from rsgmamba_ros.evaluation.metrics import (
     auroc,
@@ -23,6 +24,7 @@ from rsgmamba_ros.evaluation.protocols import Condition, LOSS_PROBABILITIES, TAR
 from rsgmamba_ros.pipeline.segmenter import Segmenter
 from rsgmamba_ros.vocabulary.errors import DatasetError
 from rsgmamba_ros.vocabulary.images import Modality
+from rsgmamba_ros.vocabulary.preprocessing import ThermalStretch
 from rsgmamba_ros.vocabulary.segmentation import Segmentation
 
 #: Families that are seen only against an earlier image of the same sensor: it is shown first.
@@ -69,6 +71,7 @@ def score_conditions(segmenter: Segmenter, dataset: Dataset, conditions: Sequenc
         DatasetError: the dataset's classes or auxiliary modality are not the checkpoint's.
     """
     check_fit(segmenter, dataset)
+    use_stretch(segmenter, dataset)
     classes, ignore = len(segmenter.labels), dataset.labels.ignore_index
     # A network that looks at one modality gives nothing without it.
     conditions = [item for item in conditions if item.group != 'missing' or set(segmenter.seen) - set(item.hit)]
@@ -98,6 +101,12 @@ def check_fit(segmenter: Segmenter, dataset: Dataset) -> None:
     if dataset.is_labelled and dataset.labels.names != segmenter.labels.names:
         raise DatasetError(f'the dataset has the classes {list(dataset.labels.names)}, '
                            f'the checkpoint {list(segmenter.labels.names)}')
+
+
+def use_stretch(segmenter: Segmenter, dataset: Dataset) -> None:
+    """Stretch thermal images by percentiles where the layout of the dataset asks for it: their unit is not known."""
+    stretch = dataset.layout.thermal.stretch if isinstance(dataset, FolderDataset) else None
+    segmenter.stretch_thermal(stretch if stretch is ThermalStretch.PERCENTILE else None)
 
 
 def segment_sample(segmenter: Segmenter, sample: Sample, condition: Condition, *, seed: int,

@@ -23,6 +23,7 @@ from rsgmamba_ros.evaluation.scoring import (
     reliability_calibration_error,
     Score,
     score_conditions,
+    use_stretch,
 )
 from rsgmamba_ros.pipeline.profiling import evenly_spread, ProfileMaker
 from rsgmamba_ros.pipeline.segmenter import Segmenter
@@ -120,6 +121,7 @@ def score_sensor(segmenter: Segmenter, dataset: Dataset, sensor: str, protocol: 
         DatasetError: the dataset does not fit the checkpoint.
     """
     check_fit(segmenter, dataset)
+    use_stretch(segmenter, dataset)
     held_back = min(protocol.profile_images, len(dataset) // 2)
     held_back = held_back if held_back >= FEWEST_IMAGES else 0
     profile, reason = None, ''

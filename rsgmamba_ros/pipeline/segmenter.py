@@ -73,6 +73,7 @@ class Segmenter:
         #: Those that the network looks at: a single-modality network leaves the other one aside.
         self.seen = checkpoint.network.modalities
         self.preprocessing = _preprocessing_of(checkpoint, self.config)
+        self._own_stretch = self.preprocessing.thermal.stretch
         self.engine = Engine(checkpoint, device, precision)
         self.engine.network.late_fusion &= self.config.late_fusion
         self._paths: dict[tuple[int, int], NetworkPath] = {}
@@ -103,6 +104,14 @@ class Segmenter:
         """
         self.engine.set_profile(profile)
         self.sensor_profile = '' if profile is None else name or profile.source or 'unnamed'
+
+    def stretch_thermal(self, stretch: ThermalStretch | None) -> None:
+        """Scale thermal images in this way from now on; with None, as the configuration or else the checkpoint does."""
+        thermal = self.preprocessing.thermal
+        stretch = stretch or self._own_stretch
+        if stretch is not thermal.stretch:
+            self.preprocessing = replace(self.preprocessing, thermal=replace(thermal, stretch=stretch))
+            self._paths.clear()
 
     def figures(self, values: Mapping[Modality, np.ndarray]) -> np.ndarray:
         """Give the evidence of one pair, from which a sensor profile is made, (F,) float32.

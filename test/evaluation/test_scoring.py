@@ -1,20 +1,25 @@
+from dataclasses import replace
 import json
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from rsgmamba_ros.cli.main import main
+from rsgmamba_ros.data.folder_dataset import FolderDataset
+from rsgmamba_ros.data.layouts import load_layout
 from rsgmamba_ros.data.synthetic.dataset import SyntheticDataset
 from rsgmamba_ros.evaluation.metrics import ConfidenceCounts, ConfusionMatrix, expected_calibration_error
 from rsgmamba_ros.evaluation.protocols import Condition, conditions_of
-from rsgmamba_ros.evaluation.scoring import check_fit, Score, score_conditions, segment_sample, summarise
+from rsgmamba_ros.evaluation.scoring import check_fit, Score, score_conditions, segment_sample, summarise, use_stretch
 from rsgmamba_ros.network.checkpoint import Checkpoint, save_checkpoint
 from rsgmamba_ros.network.presets import create_network
 from rsgmamba_ros.pipeline.segmenter import Segmenter
 from rsgmamba_ros.vocabulary.errors import DatasetError
 from rsgmamba_ros.vocabulary.images import Modality
-from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig
+from rsgmamba_ros.vocabulary.labels import LabelSpace
+from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig, ThermalStretch
 
 RGB, DEPTH, THERMAL = Modality
 
@@ -135,3 +140,19 @@ def test_the_command_writes_summary_tables_and_pictures(dataset, checkpoint, tmp
                  f'| reliability_ece | rgb {summary["reliability_ece"]["rgb"]:.3f}, depth '):
         assert line in printed and line in results
     assert '| condition | mIoU | confidence ECE | reliability rgb | reliability depth |' in results
+
+
+@pytest.mark.parametrize('layout', ['range', 'percentile'])
+def test_the_stretch_of_a_layout_is_used_while_its_dataset_is_scored(tmp_path, dataset, layout):
+    network = create_network('nano', classes=3, dims=(8, 8, 16, 16), depths=(1, 1, 1, 1), decoder_width=8,
+                             auxiliary=THERMAL).eval()
+    segmenter = Segmenter(Checkpoint(network, LabelSpace(('a', 'b', 'c')), PreprocessingConfig(64, 96)), device='cpu')
+    for folder, pixels in (('rgb', np.zeros((64, 96, 3), np.uint8)), ('thermal', np.zeros((64, 96), np.uint16))):
+        (tmp_path / folder).mkdir()
+        cv2.imwrite(str(tmp_path / folder / '1.png'), pixels)
+    own = load_layout('sensor_frames_thermal')
+    folder = FolderDataset(tmp_path, replace(own, thermal=replace(own.thermal, stretch=ThermalStretch(layout))))
+    use_stretch(segmenter, folder)
+    assert segmenter.preprocessing.thermal.stretch.value == layout
+    use_stretch(segmenter, dataset)
+    assert segmenter.preprocessing.thermal.stretch is ThermalStretch.RANGE

@@ -8,6 +8,7 @@ import pytest
 from rsgmamba_ros.pipeline.monitoring.registration import (
     BUNDLES,
     COLUMNS,
+    Displacement,
     edge_landscape,
     EVERY,
     FEWEST_BUNDLES,
@@ -139,3 +140,8 @@ def test_cameras_that_were_never_registered_are_found(name):
                                   'realsense_arm', 'd4xx_boxes'])
 def test_registered_cameras_are_no_problem(name):
     assert watched(recorded(name)).problem == ''
+
+
+def test_a_displacement_is_told_in_per_cent_of_the_width():
+    assert str(Displacement(0.1, -0.2)) == ('depth edges lie +10.0 % (across) and -20.0 % (down) of the image width '
+                                            'beside the colour edges')

@@ -4,6 +4,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 import json
 from pathlib import Path
+import sys
 
 from tqdm import tqdm
 
@@ -84,6 +85,8 @@ def _print_topics(arguments: Namespace) -> None:
             Modality.RGB: arguments.rgb_topic, auxiliary: arguments.aux_topic, LABELS: NONE})
         print(json.dumps({str(modality): {'topic': topic, 'transport': transport(bag, topic)}
                           for topic, modality in topics.items()}))
+        for line in bag.damage:
+            print(f'warning: {line}', file=sys.stderr)
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -1,14 +1,16 @@
 from functools import partial
 from pathlib import Path
 import struct
+import sys
 import zlib
 
 import cv2
+from hypothesis import given, settings, strategies
 import numpy as np
 import pytest
 
 from rsgmamba_ros.data.messages.compressed_images import size_in_header
-from rsgmamba_ros.data.messages.encodings import ENCODINGS, upper_8_bits
+from rsgmamba_ros.data.messages.encodings import ENCODINGS, layout_of, upper_8_bits
 from rsgmamba_ros.data.messages.images import decode_compressed_image, decode_image, stamped_image
 from rsgmamba_ros.vocabulary.decoding import Decoding
 from rsgmamba_ros.vocabulary.errors import ImageError
@@ -294,6 +296,33 @@ def test_random_fields_and_data_are_an_image_or_one_clear_error(content):
             assert str(error)
         else:
             assert pixels.shape[:2] == (fields['height'], fields['width'])
+
+
+@pytest.mark.parametrize(('content', 'encoding'), [
+    (content, encoding) for content, names in ENCODINGS.items() for encoding in names])
+@settings(max_examples=15, deadline=None)
+@given(sides=strategies.tuples(strategies.integers(1, 6), strategies.integers(1, 6)), padding=strategies.integers(0, 9),
+       is_bigendian=strategies.booleans(), offset=strategies.integers(0, 3), seed=strategies.integers(0, 2**16))
+def test_padding_byte_order_and_alignment_change_no_pixel(content, encoding, sides, padding, is_bigendian, offset,
+                                                          seed):
+    layout, _ = layout_of(content, encoding)
+    height, width = 2 * sides[0], 2 * sides[1]
+    rows, native = round(height * layout.rows), np.dtype(layout.dtype)
+    rng = np.random.default_rng(seed)
+    values = rng.integers(100, 104, (rows, width * layout.channels)).astype(native)
+    if layout.grey and layout.rows == 1 and layout.channels > 2:  # equal channels, so that thermal takes them, too
+        values = values[:, ::layout.channels].repeat(layout.channels, axis=1)
+    if content is THERMAL and (layout.channels == 2 or layout.rows > 1):
+        values[:] = 128
+    sent = values.astype(native.newbyteorder('>' if is_bigendian else '<')).view(np.uint8)
+    padded = np.pad(sent, ((0, 0), (0, padding)), constant_values=7)
+    fields = {'encoding': encoding, 'height': height, 'width': width}
+    plain, name = decode_image(content, step=sent.shape[1], is_bigendian=sys.byteorder == 'big',
+                               data=values.tobytes(), **fields)
+    pixels, same_name = decode_image(content, step=padded.shape[1], is_bigendian=is_bigendian,
+                                     data=memoryview(bytes(offset) + padded.tobytes())[offset:], **fields)
+    assert name == same_name
+    np.testing.assert_array_equal(pixels, plain)
 
 
 FILES = {'png': cv2.imencode('.png', DEPTHS)[1], 'jpeg': cv2.imencode('.jpg', COLOURS)[1],

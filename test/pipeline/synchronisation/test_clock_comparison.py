@@ -113,7 +113,7 @@ def test_delivery_that_varies_and_gets_slower_is_no_drift():
 def test_a_drift_that_costs_little_is_reported_and_paired():
     clock = feed(comparison(), [2 + index / 3 for index in range(120)])
     assert clock.drift_ns == 29 * MS
-    assert clock.refusal(41 * MS, MS) == clock.refusal(41 * MS, -MS) == ''
+    assert clock.refusal(41 * MS, 0) == clock.refusal(41 * MS, MS) == clock.refusal(41 * MS, -MS) == ''
     assert clock.refusal(41 * MS, 2 * MS) == clock.refusal(41 * MS, -2 * MS) == 'drift'
     assert clock.doubts('rgb') == ['clock drifts against rgb: 0.03 s further behind it than at first (not paired)']
 

@@ -1,7 +1,8 @@
 """What the node adds to the network: from the arrival of a pair's later image to its published labels.
 
 A camera process publishes pairs over DDS to a node in this process, whose stages are timed. `network` is the forward
-pass alone. Run: python benchmarks/node_overhead.py [--seconds 20] [--hz 5] [--size 480x640] [--checkpoint NAME]
+pass alone. The CPU time is that of the whole process, and says more on a busy machine.
+Run: python benchmarks/node_overhead.py [--seconds 20] [--hz 5] [--size 480x640] [--checkpoint NAME] [--json]
 """
 from __future__ import annotations
 
@@ -35,11 +36,12 @@ class Stages:
     """Times of each pair by the stamp of its leading image, milliseconds."""
 
     def __init__(self) -> None:
-        self._arrived: dict[int, float] = {}
-        self._network_s = self._segmenter_s = 0.0
+        self._arrived: dict[int, tuple[float, float]] = {}
+        self._network_s = self._network_cpu_s = self._segmenter_s = 0.0
         self.total_ms: list[float] = []
         self.around_network_ms: list[float] = []
         self.around_segmenter_ms: list[float] = []
+        self.cpu_around_network_ms: list[float] = []
 
     def install(self) -> None:
         """Time the stages of every node in this process from now on."""
@@ -59,17 +61,19 @@ class Stages:
 
     def _message(self, call: Callable[[], Any], modality: Any, message: Any) -> Any:
         # The later of the two images of a pair, which have one stamp.
-        self._arrived[nanoseconds(message.header.stamp)] = time.perf_counter()
+        self._arrived[nanoseconds(message.header.stamp)] = time.perf_counter(), time.process_time()
         return call()
 
     def _network(self, call: Callable[[], Any], *_: Any, **__: Any) -> Any:
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), time.process_time()
         result = call()
         self._network_s += time.perf_counter() - start
+        self._network_cpu_s += time.process_time() - cpu
         return result
 
     def _segmenter(self, call: Callable[[], Any], *_: Any, **__: Any) -> Any:
-        self._network_s, start = 0.0, time.perf_counter()
+        self._network_s = self._network_cpu_s = 0.0
+        start = time.perf_counter()
         result = call()
         self._segmenter_s = time.perf_counter() - start
         return result
@@ -78,7 +82,8 @@ class Stages:
         result = call()
         arrived = self._arrived.pop(segmentation.stamp_ns, None)
         if arrived is not None and all(entry.used for entry in segmentation.reliability.values()):
-            total = time.perf_counter() - arrived
+            total, cpu = time.perf_counter() - arrived[0], time.process_time() - arrived[1]
+            self.cpu_around_network_ms.append(1e3 * (cpu - self._network_cpu_s))
             self.total_ms.append(1e3 * total)
             self.around_network_ms.append(1e3 * (total - self._network_s))
             self.around_segmenter_ms.append(1e3 * (total - self._segmenter_s))
@@ -87,7 +92,8 @@ class Stages:
     def summary(self) -> dict[str, dict[str, float]]:
         """p50 and p95 of each figure; the first pairs are left out."""
         figures = {'total': self.total_ms, 'less the network': self.around_network_ms,
-                   'less the segmenter': self.around_segmenter_ms}
+                   'less the segmenter': self.around_segmenter_ms,
+                   'CPU less the network': self.cpu_around_network_ms}
         return {name: {'p50_ms': statistics.median(values[3:]), 'p95_ms': statistics.quantiles(values[3:], n=20)[-1],
                        'pairs': len(values) - 3} for name, values in figures.items()}
 

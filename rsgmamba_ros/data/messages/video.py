@@ -14,13 +14,16 @@ from rsgmamba_ros.data.messages.serialised_images import ImageMessage
 from rsgmamba_ros.vocabulary.decoding import DEFAULT_DECODING
 from rsgmamba_ros.vocabulary.errors import ImageError
 
-try:
-    av: Any = import_module('av')
-except ImportError:  # an extra
-    av = None
-
 #: FFmpeg's decoder by a word in `format` (Foxglove) or `encoding` (ffmpeg_image_transport: names of encoders).
 CODECS = {'h264': 'h264', 'x264': 'h264', 'h265': 'hevc', 'x265': 'hevc', 'hevc': 'hevc'}
+
+
+def _pyav() -> Any:
+    """PyAV, imported with the first packet because it takes 16 MiB; None if it is not installed."""
+    try:
+        return import_module('av')
+    except ImportError:
+        return None
 
 
 class VideoDecoder:
@@ -51,10 +54,11 @@ class VideoDecoder:
         codec = next((codec for word, codec in CODECS.items() if word in packet.encoding.lower()), '')
         if not codec:
             raise ImageError(f'video of format {packet.encoding!r} is not read; expected one of {sorted(CODECS)}')
+        av = _pyav()
         if av is None:
             raise ImageError(f'video of format {packet.encoding!r} needs PyAV: pip install av')
         if codec != self._codec:
-            self._open(codec)
+            self._open(av, codec)
         try:
             frames = self._context.decode(av.Packet(bytes(packet.data)))
             pixels = np.ascontiguousarray(frames[-1].to_ndarray(format='rgb24')) if frames else None
@@ -67,7 +71,7 @@ class VideoDecoder:
         return replace(packet, encoding='rgb8', compressed=False, height=height, width=width, step=3 * width,
                        data=pixels.data.cast('B'))
 
-    def _open(self, codec: str) -> None:
+    def _open(self, av: Any, codec: str) -> None:
         self._codec = codec
         self._context = av.CodecContext.create(codec, 'r')
         # Without frame threads an image comes with its own packet, and not some packets later.

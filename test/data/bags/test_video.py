@@ -102,7 +102,7 @@ def test_packets_before_the_first_key_image_are_counted(tmp_path):
 
 def test_without_pyav_the_video_is_named_and_a_sync_only_replay_needs_none(tmp_path, capsys):
     path = write(tmp_path / 'bag', COMPRESSED_VIDEO_TYPE, 'h264', packets('h264'))
-    with patch.object(video, 'av', None):
+    with patch.object(video, '_pyav', return_value=None):
         with BagReader(path) as bag:
             assert list(bag.images({'/camera/video': Modality.RGB})) == []
             (cause, count), = bag.skipped.items()

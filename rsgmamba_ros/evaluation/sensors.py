@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from rsgmamba_ros.data.samples import bundle_of, Dataset
+from rsgmamba_ros.data.signature_failures import inflict_signatures
 from rsgmamba_ros.evaluation.protocols import Condition, conditions_of, missing_conditions
 from rsgmamba_ros.evaluation.scoring import (
     check_fit,
@@ -48,6 +49,8 @@ class ModalityFigures:
             not change are left out.
         spearman: rank correlation of severity and unreliability, mean over the families.
         calibration_error: see `reliability_calibration_error`.
+        noticed: a failure of severity 3 begins and stays: share of the stretches of `NOTICED_WITHIN` images, over the
+            families, in which the reliability falls below `FALSE_ALARM` at least once.
         auroc_by_family: see `auroc`.
     """
 
@@ -57,12 +60,17 @@ class ModalityFigures:
     auroc: float
     spearman: float
     calibration_error: float
+    noticed: float
     auroc_by_family: Mapping[str, float] = field(default_factory=dict)
 
 
+#: A failure that stays should be noticed within so many images.
+NOTICED_WITHIN = 5
+
 #: Figures that are quoted, and what picks the worst sensor.
 FIGURES: dict[str, Callable[[Sequence[float]], float]] = {
-    'clean': min, 'clean_p5': min, 'false_alarms': max, 'auroc': min, 'spearman': min, 'calibration_error': max}
+    'clean': min, 'clean_p5': min, 'false_alarms': max, 'auroc': min, 'spearman': min, 'calibration_error': max,
+    'noticed': min}
 
 
 @dataclass(frozen=True)
@@ -149,7 +157,7 @@ def _profile(segmenter: Segmenter, dataset: Dataset, sensor: str, images: int) -
     """Make the profile of the first images."""
     if not images:
         raise ProfileError(f'a profile needs {FEWEST_IMAGES} images, and as many to score')
-    maker = ProfileMaker(segmenter)
+    maker = ProfileMaker(segmenter, inflict_signatures)
     for index in range(images):
         sample = dataset[index]
         maker.add(bundle_of({Modality.RGB: sample.rgb, dataset.auxiliary: sample.auxiliary}, index))
@@ -185,10 +193,20 @@ def _figures(clean: Score, corrupted: Sequence[Score], modality: Modality) -> Mo
     auroc = {family: family_auroc(clean, score, modality) for family, scores in families.items()
              for score in scores if score.condition.severity == QUOTED_SEVERITY}
     spearman = [family_spearman(clean, scores, modality) for scores in families.values()]
+    found = [noticed(score.reliability[modality]) for scores in families.values() for score in scores
+               if score.condition.severity == QUOTED_SEVERITY]
     values = np.array(clean.reliability[modality])
     return ModalityFigures(
         float(values.mean()), float(np.percentile(values, 5)), float((values < FALSE_ALARM).mean()),
-        _mean(list(auroc.values())), _mean(spearman), reliability_calibration_error(clean, corrupted, modality), auroc)
+        _mean(list(auroc.values())), _mean(spearman), reliability_calibration_error(clean, corrupted, modality),
+        _mean(found), auroc)
+
+
+def noticed(reliability: Sequence[float]) -> float:
+    """Share of the stretches of neighbouring images in which at least one has a low reliability."""
+    stretches = [reliability[start:start + NOTICED_WITHIN]
+                 for start in range(max(len(reliability) - NOTICED_WITHIN, 0) + 1)]
+    return float(np.mean([min(stretch) < FALSE_ALARM for stretch in stretches]))
 
 
 def over_sensors(results: Sequence[SensorResult]) -> dict[str, dict[str, dict[str, dict[str, float]]]]:

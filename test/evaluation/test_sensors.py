@@ -14,6 +14,7 @@ from rsgmamba_ros.data.synthetic import SceneGenerator
 from rsgmamba_ros.evaluation.sensors import (
     FIGURES,
     ModalityFigures,
+    noticed,
     over_sensors,
     PRIOR,
     PROFILE,
@@ -118,7 +119,7 @@ def test_a_refused_profile_is_a_reason_and_its_images_are_held_back_all_the_same
 
 
 def result(sensor, setting, clean, alarms):
-    figures = ModalityFigures(clean, clean - 0.1, alarms, 0.9, float('nan'), 0.1)
+    figures = ModalityFigures(clean, clean - 0.1, alarms, 0.9, float('nan'), 0.1, 0.8)
     return SensorResult(sensor, setting, 5, 0, {RGB: figures, DEPTH: figures}, {}, float('nan'))
 
 
@@ -180,3 +181,11 @@ def test_the_command_scores_folders_of_any_camera_and_writes_what_it_prints(fold
 def test_other_protocols_want_one_dataset(arguments, capsys):
     assert main(['evaluate', '--checkpoint', 'nano_synthetic_depth', '--device', 'cpu', *arguments]) == 1
     assert '--data' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(('reliability', 'share'), [
+    ([0.9] * 12, 0.0), ([0.2] * 12, 1.0), ([0.9, 0.9, 0.2], 1.0),
+    ([0.2] + [0.9] * 6, 1 / 3),  # three stretches of five; the first one has the low image
+])
+def test_a_failure_is_noticed_if_one_of_five_images_loses_its_reliability(reliability, share):
+    assert noticed(reliability) == pytest.approx(share)

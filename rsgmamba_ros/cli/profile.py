@@ -11,6 +11,7 @@ from tqdm import tqdm
 from rsgmamba_ros.data.bags.reader import READ_IN_PART
 from rsgmamba_ros.data.messages.images import ImageContent
 from rsgmamba_ros.data.reference_images import open_references
+from rsgmamba_ros.data.signature_failures import inflict_signatures
 from rsgmamba_ros.network.shipped import checkpoint_path
 from rsgmamba_ros.ops.cpu.threads import use_threads
 from rsgmamba_ros.pipeline.profiling import ProfileMaker, REFERENCE_IMAGES
@@ -48,7 +49,7 @@ def run(arguments: Namespace) -> int:
                                               segmenter.auxiliary: arguments.aux_topic}
     references = open_references(arguments.source, segmenter.auxiliary, images=arguments.images,
                                  layout=arguments.layout, split=arguments.split, topics=topics)
-    maker = ProfileMaker(segmenter)
+    maker = ProfileMaker(segmenter, inflict_signatures)
     for bundle in tqdm(references, unit='image', file=sys.stderr):
         maker.add(bundle)
     for line in dict.fromkeys(references.warnings):

@@ -1,13 +1,14 @@
 """Reference images of one sensor -> its profile; references that no healthy sensor gives are refused with the reason.
 
 Images go the way of every bundle: sensor units, network input, encoder, and then the evidence of the reliability head
-instead of its estimate. Statistics stay, no images.
+instead of its estimate. Failures are inflicted on them, and
+what these change is kept, too. Statistics stay, no images.
 """
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 from zlib import crc32
 
@@ -18,7 +19,7 @@ from rsgmamba_ros.pipeline.preprocessing import sensor_units
 from rsgmamba_ros.vocabulary.errors import ImageError, ProfileError
 from rsgmamba_ros.vocabulary.images import ImageBundle, Modality
 from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig
-from rsgmamba_ros.vocabulary.sensor_profile import FEWEST_IMAGES, SensorProfile
+from rsgmamba_ros.vocabulary.sensor_profile import FEWEST_IMAGES, SensorProfile, Signature
 
 #: Reference images that are asked for; more add little, see docs/results.md.
 REFERENCE_IMAGES = 20
@@ -37,6 +38,10 @@ SATURATED = 0.7
 VALID_DEPTH = 0.1
 #: Spread of depth between its 5th and 95th percentile, metres: a plate seen from above still has 0.015.
 FLAT_DEPTH_M = 0.001
+
+
+#: Inflicts failures on a healthy pair in sensor units, given the number of the pair: names, and the pairs after them.
+Inflict = Callable[[Mapping[Modality, np.ndarray], int], Iterable[tuple[str, Mapping[Modality, np.ndarray]]]]
 
 
 class FigureSource(Protocol):
@@ -58,25 +63,32 @@ class Reference:
         digests: of each readable image: equal images have equal ones.
         figures: (F,) float32; None if it is left out.
         landscape: see `edge_landscape`; None for thermal, and where there are few edges.
+        values: both images in sensor units; empty if it is left out.
     """
 
     faults: tuple[str, ...]
     digests: Mapping[Modality, int]
     figures: np.ndarray | None = None
     landscape: np.ndarray | None = None
+    values: Mapping[Modality, np.ndarray] = field(default_factory=dict)
 
 
 class ProfileMaker:
     """Collects what reference images show, and makes the profile. Not thread-safe, but for `read`.
+
+    Args:
+        source: gives the figures.
+        inflict: fails the images, for the signatures of the failures.
 
     Attributes:
         offered: how many bundles were offered.
         faults: why bundles were left out, counted.
     """
 
-    def __init__(self, source: FigureSource):
-        self._source = source
+    def __init__(self, source: FigureSource, inflict: Inflict):
+        self._source, self._inflict = source, inflict
         self._figures: list[np.ndarray] = []
+        self._changes: dict[str, list[np.ndarray]] = {}
         self._last: dict[Modality, int] = {}
         self._registration = RegistrationMonitor()
         self.offered = 0
@@ -93,7 +105,11 @@ class ProfileMaker:
         Raises:
             ProfileError: the network takes no profile.
         """
-        self.take(self.read(bundle))
+        reference, number = self.read(bundle), self.images
+        self.take(reference)
+        if self.images > number:
+            for name, change in self.changes(reference, number):
+                self.take_change(name, change)
 
     def read(self, bundle: ImageBundle) -> Reference:
         """Look at one bundle, which takes about as long as segmenting it; nothing is kept.
@@ -107,7 +123,20 @@ class ProfileMaker:
         if faults:
             return Reference(tuple(faults), digests)
         landscape = edge_landscape(values[Modality.RGB], values[Modality.DEPTH]) if Modality.DEPTH in values else None
-        return Reference((), digests, self._source.figures(values), landscape)
+        return Reference((), digests, self._source.figures(values), landscape, values)
+
+    def changes(self, reference: Reference, number: int) -> Iterator[tuple[str, np.ndarray]]:
+        """Inflict failures on a reference; each step takes about as long as `read`, and nothing is kept.
+
+        Args:
+            number: of the reference; it picks the failures.
+
+        Yields:
+            The failure's name, and the change of the figures, (F,) float32.
+        """
+        if reference.figures is not None:
+            for name, failed in self._inflict(reference.values, number):
+                yield name, self._source.figures(failed) - reference.figures
 
     def take(self, reference: Reference) -> None:
         """Keep what was read of a bundle."""
@@ -121,6 +150,10 @@ class ProfileMaker:
         self._figures.append(reference.figures)
         if reference.landscape is not None:
             self._registration.add(reference.landscape)
+
+    def take_change(self, name: str, change: np.ndarray) -> None:
+        """Keep what one failure changed."""
+        self._changes.setdefault(name, []).append(change)
 
     def make(self, source: str) -> SensorProfile:
         """Make the profile.
@@ -144,7 +177,9 @@ class ProfileMaker:
                                '(align_depth of the driver, or depth_image_proc)')
         figures = np.stack(self._figures).astype(np.float64)
         return SensorProfile(self._source.modalities[1], self.images, figures.mean(axis=0).astype(np.float32),
-                             figures.std(axis=0, ddof=1).astype(np.float32), source)
+                             figures.std(axis=0, ddof=1).astype(np.float32), source,
+                             {name: Signature(np.mean(changes, axis=0), len(changes))
+                              for name, changes in self._changes.items()})
 
     def _values(self, bundle: ImageBundle) -> tuple[dict[Modality, np.ndarray], list[str]]:
         """The readable images in sensor units, and why the others are not."""

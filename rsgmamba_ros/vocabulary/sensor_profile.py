@@ -1,7 +1,7 @@
-"""A sensor profile: what the healthy images of one pair of cameras look like. Statistics, no images; a few kilobytes.
+"""A sensor profile: what the healthy images of one pair of cameras look like. Statistics, no images; some 10 kB.
 
 It is measured on a small set of clean reference images and tells a reliability head what is normal for this sensor. The
-file is YAML: facts that people can read, and the statistics as numbers of half precision in base64.
+file is YAML: facts that people can read, and the statistics as numbers of half precision, compressed, in base64.
 
 F figures: the entries of the evidence, in the order of `network.reliability.profiled.evidence`.
 """
@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 import binascii
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+import zlib
 
 import numpy as np
 import yaml
@@ -19,16 +21,32 @@ import yaml
 from rsgmamba_ros.vocabulary.errors import ProfileError
 from rsgmamba_ros.vocabulary.images import AUXILIARY_MODALITIES, Modality
 
-VERSION = 1
-#: Files are a few kilobytes; a larger one is no profile.
+VERSION = 2
+#: Files are some ten kilobytes; a larger one is no profile.
 LARGEST_FILE_BYTES = 1_000_000
 #: Fewer reference images tell too little of how much images of one sensor differ.
 FEWEST_IMAGES = 5
 #: More than any reference has; a larger number is damage, and would overflow the arithmetic of an estimator.
 MOST_IMAGES = 1_000_000
+#: More than there are failures that a profile is made with.
+MOST_SIGNATURES = 100
 
 #: What a file must hold, checked before anything is done with it: nested YAML aliases grow without limit when printed.
-_KINDS = {'auxiliary': str, 'images': int, 'source': str, 'mean': str, 'deviation': str}
+_KINDS = {'auxiliary': str, 'images': int, 'source': str, 'mean': str, 'deviation': str,
+          'signatures': dict}
+
+
+@dataclass(frozen=True, eq=False)
+class Signature:
+    """What one failure does to the figures of a sensor.
+
+    Attributes:
+        change: mean change of every figure, (F,) float32.
+        images: how many images it was inflicted on.
+    """
+
+    change: np.ndarray
+    images: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +59,7 @@ class SensorProfile:
         mean: of every figure, (F,) float32.
         deviation: standard deviation of every figure over the images, (F,) float32, 0 or more.
         source: what the images were taken from, for people.
+        signatures: of failures that were inflicted on these images, by name.
     """
 
     auxiliary: Modality
@@ -48,6 +67,7 @@ class SensorProfile:
     mean: np.ndarray
     deviation: np.ndarray
     source: str = ''
+    signatures: Mapping[str, Signature] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.auxiliary not in AUXILIARY_MODALITIES:
@@ -61,6 +81,11 @@ class SensorProfile:
                                'vectors of the same length')
         if not (np.isfinite(self.mean).all() and np.isfinite(self.deviation).all() and (self.deviation >= 0).all()):
             raise ProfileError('mean and deviation must be finite, and no deviation negative')
+        for name, signature in self.signatures.items():
+            if signature.change.shape != self.mean.shape or not np.isfinite(signature.change).all() \
+                    or not 1 <= signature.images <= MOST_IMAGES:
+                raise ProfileError(f'the signature {name!r} is damaged: expected {len(self.mean)} finite numbers and '
+                                   'the number of its images')
 
 
 def save_profile(path: str | Path, profile: SensorProfile) -> None:
@@ -70,12 +95,15 @@ def save_profile(path: str | Path, profile: SensorProfile) -> None:
         ProfileError: the file cannot be written, or a figure is beyond the range of half precision.
     """
     path = Path(path)
-    largest = max((float(np.abs(values).max()) for values in (profile.mean, profile.deviation)
+    changes = [signature.change for signature in profile.signatures.values()]
+    largest = max((float(np.abs(values).max()) for values in (profile.mean, profile.deviation, *changes)
                    if values.size), default=0.0)
     if largest > float(np.finfo(np.float16).max):
         raise ProfileError(f'the sensor profile has a figure of {largest:g}, more than half precision holds')
     content = {'version': VERSION, 'auxiliary': profile.auxiliary.value, 'images': profile.images,
-               'source': profile.source, 'mean': _encoded(profile.mean), 'deviation': _encoded(profile.deviation)}
+               'source': profile.source, 'mean': _encoded(profile.mean), 'deviation': _encoded(profile.deviation),
+               'signatures': {name: {'images': signature.images, 'change': _encoded(signature.change)}
+                              for name, signature in profile.signatures.items()}}
     unfinished = path.with_name(path.name + '.unfinished')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -95,7 +123,7 @@ def load_profile(path: str | Path) -> SensorProfile:
     path = Path(path)
     try:
         if path.stat().st_size > LARGEST_FILE_BYTES:
-            raise ProfileError(f'{path} has {path.stat().st_size} bytes; a sensor profile has a few thousand')
+            raise ProfileError(f'{path} has {path.stat().st_size} bytes; a sensor profile has some ten thousand')
         content: Any = yaml.safe_load(path.read_text(encoding='utf-8'))
     except OSError as error:
         raise ProfileError(f'cannot read the sensor profile {path}: {error.strerror}. Make one with '
@@ -109,16 +137,27 @@ def load_profile(path: str | Path) -> SensorProfile:
         raise ProfileError(f'{path} is a damaged sensor profile ({", ".join(wrong)}); make it again')
     try:
         return SensorProfile(Modality(content['auxiliary']), content['images'], _decoded(content['mean']),
-                             _decoded(content['deviation']), content['source'])
+                             _decoded(content['deviation']), content['source'], _signatures(content['signatures']))
     except ProfileError as error:
         raise ProfileError(f'{path}: {error}') from error
-    except (ValueError, binascii.Error) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, binascii.Error, zlib.error) as error:
         raise ProfileError(f'{path} is a damaged sensor profile ({error}); make it again') from error
 
 
+def _signatures(content: dict[Any, Any]) -> dict[str, Signature]:
+    if len(content) > MOST_SIGNATURES:
+        raise ValueError(f'{len(content)} signatures')
+    return {str(name): Signature(_decoded(value['change']), int(value['images'])) for name, value in content.items()}
+
+
 def _encoded(values: np.ndarray) -> str:
-    return b64encode(values.astype('<f2').tobytes()).decode('ascii')
+    return b64encode(zlib.compress(values.astype('<f2').tobytes(), 9)).decode('ascii')
 
 
 def _decoded(text: str) -> np.ndarray:
-    return np.frombuffer(b64decode(text, validate=True), '<f2').astype(np.float32)
+    # A small text can stand for gigabytes of zeros.
+    unpacked = zlib.decompressobj()
+    content = unpacked.decompress(b64decode(text, validate=True), LARGEST_FILE_BYTES)
+    if not unpacked.eof:
+        raise ValueError('numbers cut off, or far too many')
+    return np.frombuffer(content, '<f2').astype(np.float32)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from rsgmamba_ros.data.signature_failures import inflict_signatures
 from rsgmamba_ros.data.synthetic import SceneGenerator
 from rsgmamba_ros.network.checkpoint import Checkpoint
 from rsgmamba_ros.network.presets import create_network
@@ -52,7 +53,7 @@ def bundle(scene, index, *, rgb=None, depth=None):
 
 
 def made(segmenter, bundles):
-    maker = ProfileMaker(segmenter)
+    maker = ProfileMaker(segmenter, inflict_signatures)
     for item in bundles:
         maker.add(item)
     return maker.make('a test')
@@ -113,7 +114,7 @@ def test_a_few_implausible_images_are_left_out(segmenter, scenes):
 def test_bundles_without_both_images_are_counted_as_such(segmenter, scenes):
     alone = bundle(scenes[0], 0)
     alone = replace(alone, slots={**alone.slots, DEPTH: BundleSlot(Presence.MISSING)})
-    maker = ProfileMaker(segmenter)
+    maker = ProfileMaker(segmenter, inflict_signatures)
     maker.add(alone)
     assert (maker.offered, maker.images, dict(maker.faults)) == (1, 0, {'no depth image came': 1})
 
@@ -145,11 +146,19 @@ def test_results_are_based_on_the_profile_and_say_so(segmenter, scenes, tmp_path
 
 def test_a_profile_of_other_cameras_is_refused(segmenter, scenes):
     profile = made(segmenter, [bundle(scene, index) for index, scene in enumerate(scenes)])
-    for other in (replace(profile, auxiliary=THERMAL), replace(profile, mean=profile.mean[:2],
-                                                               deviation=profile.deviation[:2])):
+    for other in (replace(profile, auxiliary=THERMAL),
+                  replace(profile, mean=profile.mean[:2], deviation=profile.deviation[:2], signatures={})):
         with pytest.raises(ProfileError, match='expected depth and 4'):
             segmenter.set_profile(other)
     assert segmenter.sensor_profile == ''
+
+
+def test_a_profile_tells_what_failures_change(segmenter, scenes):
+    profile = made(segmenter, [bundle(scene, index) for index, scene in enumerate(scenes)])
+    assert {'rgb/darkness', 'depth/misalignment', 'depth/scale_error+'} <= set(profile.signatures)
+    darker = profile.signatures['rgb/darkness']
+    assert darker.images >= 2 and darker.change[0] < -0.1  # of the stand-in head: RGB's mean
+    assert not darker.change[2:].any()  # and nothing of depth
 
 
 def test_a_network_that_takes_no_profile_says_so(scenes):

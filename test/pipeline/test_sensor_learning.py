@@ -35,7 +35,8 @@ def bundle(number):
 
 
 def learned(source, *, rate_hz, seconds, duration_s):
-    learner = SensorLearner(source, seconds=seconds, now_ns=5 * SECOND)
+    learner = SensorLearner(source, lambda values, number: (), seconds=seconds,
+                            now_ns=5 * SECOND)
     for number in range(round(rate_hz * duration_s)):
         learner.offer(bundle(number), now_ns=5 * SECOND + round(number * SECOND / rate_hz))
     return learner
@@ -68,3 +69,21 @@ def test_an_error_of_the_network_is_told_at_the_end_and_not_tried_again():
     learner = learned(source, rate_hz=10, seconds=1, duration_s=1)
     with pytest.raises(ProfileError, match='takes no sensor profile'):
         learner.finish('')
+
+
+def test_failures_are_inflicted_between_the_references_one_with_each_bundle():
+    source = Source()
+
+    def inflict(values, number):
+        for name in 'abc':
+            yield name, {**values, Modality.THERMAL: values[Modality.THERMAL] + 1000 * (ord(name) - ord('a') + 1)}
+
+    learner = SensorLearner(source, inflict, seconds=10, now_ns=0)
+    for number in range(60):
+        before = len(source.seen)
+        learner.offer(bundle(number), now_ns=round(number * SECOND / 10))
+        assert len(source.seen) - before <= 1
+    profile = learner.finish('')
+    # Six seconds: 12 references, and of the other 48 bundles 36 with a failure.
+    assert profile.images == 12
+    assert {name: signature.images for name, signature in profile.signatures.items()} == {'a': 12, 'b': 12, 'c': 12}

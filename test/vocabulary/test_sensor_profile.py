@@ -1,5 +1,6 @@
 from base64 import b64encode
 from dataclasses import replace
+import zlib
 
 import numpy as np
 import pytest
@@ -7,7 +8,13 @@ import yaml
 
 from rsgmamba_ros.vocabulary.errors import ProfileError
 from rsgmamba_ros.vocabulary.images import Modality
-from rsgmamba_ros.vocabulary.sensor_profile import LARGEST_FILE_BYTES, load_profile, save_profile, SensorProfile
+from rsgmamba_ros.vocabulary.sensor_profile import (
+    LARGEST_FILE_BYTES,
+    load_profile,
+    save_profile,
+    SensorProfile,
+    Signature,
+)
 
 FIGURES = 7
 
@@ -15,7 +22,8 @@ FIGURES = 7
 @pytest.fixture
 def profile():
     values = np.random.default_rng(0).normal(size=(2, FIGURES)).astype(np.float32)
-    return SensorProfile(Modality.DEPTH, 20, values[0], np.abs(values[1]), 'a corridor')
+    return SensorProfile(Modality.DEPTH, 20, values[0], np.abs(values[1]), 'a corridor',
+                         {'depth/holes': Signature(2 * values[1], 6)})
 
 
 @pytest.fixture
@@ -31,7 +39,7 @@ def changed_file(tmp_path, profile):
 
 
 def encoded(*values):
-    return b64encode(np.array(values, '<f2').tobytes()).decode()
+    return b64encode(zlib.compress(np.array(values, '<f2').tobytes())).decode()
 
 
 def test_a_profile_read_back_is_what_was_saved_to_half_precision(tmp_path, profile):
@@ -42,6 +50,9 @@ def test_a_profile_read_back_is_what_was_saved_to_half_precision(tmp_path, profi
     for ours, theirs in ((read.mean, profile.mean), (read.deviation, profile.deviation)):
         assert ours.dtype == np.float32
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-7)  # half precision has 11 bits
+    assert list(read.signatures) == ['depth/holes'] and read.signatures['depth/holes'].images == 6
+    change = profile.signatures['depth/holes'].change
+    np.testing.assert_allclose(read.signatures['depth/holes'].change, change, rtol=1e-3)
     assert [file.name for file in path.parent.iterdir()] == ['front.yaml']
 
 
@@ -67,8 +78,8 @@ def test_an_impossible_profile_is_refused_with_the_reason(profile, change, messa
 
 
 @pytest.mark.parametrize('entries, message', [
-    ({'version': 2}, 'version 1'),
-    ({'version': None}, 'version 1'),
+    ({'version': 1}, 'version 2'),
+    ({'version': None}, 'version 2'),
     ({'auxiliary': 'sonar'}, 'damaged'),
     ({'auxiliary': None}, r'damaged sensor profile \(auxiliary\)'),
     ({'images': None}, r'damaged sensor profile \(images\)'),
@@ -77,7 +88,15 @@ def test_an_impossible_profile_is_refused_with_the_reason(profile, change, messa
     ({'images': float('inf')}, 'images'),
     ({'mean': 'no base64!'}, 'damaged'),
     ({'mean': b64encode(b'odd').decode()}, 'damaged'),
+    ({'mean': b64encode(b'no zlib').decode()}, 'damaged'),
+    ({'mean': b64encode(zlib.compress(bytes(LARGEST_FILE_BYTES + 2))).decode()}, 'far too many'),
     ({'mean': encoded(1, 2)}, 'same length'),
+    ({'signatures': None}, 'signatures'),
+    ({'signatures': {'depth/holes': 3}}, 'damaged'),
+    ({'signatures': {'depth/holes': {'images': 6}}}, 'damaged'),
+    ({'signatures': {'depth/holes': {'images': 0, 'change': encoded(*[1] * FIGURES)}}}, 'depth/holes'),
+    ({'signatures': {'depth/holes': {'images': 6, 'change': encoded(1)}}}, 'depth/holes'),
+    ({'signatures': {str(index): {} for index in range(101)}}, '101 signatures'),
     ({'mean': encoded(*[np.nan] * FIGURES)}, 'finite'),
     ({'deviation': encoded(*[-1] * FIGURES)}, 'negative'),
     ({'deviation': [0.5] * FIGURES}, 'deviation'),
@@ -102,12 +121,12 @@ def test_a_file_that_is_no_profile_is_refused(tmp_path, content):
 def test_a_large_file_is_refused_before_it_is_read(tmp_path):
     path = tmp_path / 'large.yaml'
     path.write_bytes(b' ' * (LARGEST_FILE_BYTES + 1))
-    with pytest.raises(ProfileError, match='a sensor profile has a few thousand'):
+    with pytest.raises(ProfileError, match='a sensor profile has some ten thousand'):
         load_profile(path)
 
 
 def test_aliases_that_multiply_are_refused_in_one_short_line(tmp_path):
-    lines = ['version: 1', 'l0: &l0 [a, a, a, a, a, a, a, a, a, a]']
+    lines = ['version: 2', 'l0: &l0 [a, a, a, a, a, a, a, a, a, a]']
     lines += [f'l{index}: &l{index} [{", ".join([f"*l{index - 1}"] * 10)}]' for index in range(1, 12)]
     path = tmp_path / 'aliases.yaml'
     path.write_text('\n'.join([*lines, 'auxiliary: *l11', 'source: *l11']))

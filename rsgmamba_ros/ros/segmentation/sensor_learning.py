@@ -12,6 +12,7 @@ from rclpy.clock_type import ClockType
 from rclpy.node import Node
 from std_srvs.srv import Trigger
 
+from rsgmamba_ros.data.signature_failures import inflict_signatures
 from rsgmamba_ros.pipeline.segmenter import Segmenter
 from rsgmamba_ros.pipeline.sensor_learning import SensorLearner
 from rsgmamba_ros.vocabulary.errors import ProfileError
@@ -91,7 +92,8 @@ class LearnSensorService:
         if refusal:
             return Trigger.Response(success=False, message=refusal)
         seconds = self._seconds()
-        self._learner = SensorLearner(self._segmenter, seconds=seconds, now_ns=self._steady.now().nanoseconds)
+        self._learner = SensorLearner(self._segmenter, inflict_signatures, seconds=seconds,
+                                      now_ns=self._steady.now().nanoseconds)
         self._timer = self._node.create_timer(seconds, self._on_end, clock=self._steady)
         self._deferred = response
         self._node.get_logger().info(f'learning this sensor for {seconds:g} s; both cameras should show usual scenes')

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from rsgmamba_ros.data.corruptions import corrupt
 from rsgmamba_ros.data.samples import Dataset
 from rsgmamba_ros.data.sensors import draw_sensor_pair
+from rsgmamba_ros.data.signature_failures import signature_name
 from rsgmamba_ros.evaluation.protocols import TARGET_OF_SEVERITY
 from rsgmamba_ros.network.reliability.profiled.head import ProfiledHead, QUESTIONS
 from rsgmamba_ros.network.rsgmamba import RSGMamba
@@ -36,6 +37,8 @@ MOST_HOLES = 0.97
 #: Probabilities that a simulated sensor is the recording one, that its images are mirrored, and enlarged.
 RECORDED, FLIPPED, ENLARGED = 0.125, 0.5, 0.5
 LARGEST_ZOOM = 1.4
+#: Families of each modality that corrupt a reference image and another one, each drawn anew.
+FAMILIES_OF_REFERENCE, FAMILIES_OF_QUERY = 2, 3
 #: Probability that the reference images of a simulated sensor are neighbours in the data set: of one place.
 NEIGHBOURS = 0.7
 
@@ -47,7 +50,7 @@ class EvidenceConfig:
     Attributes:
         simulated: number of simulated sensors, on the images of the training.
         references: clean images that a profile may be made of.
-        queries: further clean images; each is seen once with RGB and once with the auxiliary image corrupted, too.
+        queries: further clean images.
         real: real sensors.
     """
 
@@ -91,12 +94,17 @@ class _Items:
     target: list[float] = field(default_factory=list)
     question: list[int] = field(default_factory=list)
     reference: list[bool] = field(default_factory=list)
+    image: list[int] = field(default_factory=list)
+    signature: list[str] = field(default_factory=list)
 
-    def add(self, figures: np.ndarray, *, target: float = 1.0, question: int = -1, reference: bool = False) -> None:
+    def add(self, figures: np.ndarray, *, image: int, target: float = 1.0, question: int = -1, reference: bool = False,
+            signature: str = '') -> None:
         self.figures.append(figures)
         self.target.append(target)
         self.question.append(question)
         self.reference.append(reference)
+        self.image.append(image)
+        self.signature.append(signature)
 
 
 class _Observer:
@@ -108,14 +116,25 @@ class _Observer:
         self.axis = network.axis
         self.device = next(network.parameters()).device
 
+        self._last: dict[Modality, tuple[np.ndarray, torch.Tensor, list[torch.Tensor]]] = {}
+
     @torch.inference_mode()
     def __call__(self, rgb: np.ndarray, auxiliary: np.ndarray) -> np.ndarray:
         """(H, W, 3) uint8 and (H, W) float32 -> (F,) float32."""
-        preprocessing = self.preprocessing.for_image(*rgb.shape[:2])
-        images = {modality: torch.from_numpy(network_input(values, modality, preprocessing))[None].to(self.device)
-                  for modality, values in zip(self.axis, (rgb, auxiliary))}
-        features = {modality: self.network.encoder(image, modality) for modality, image in images.items()}
-        return self.head.figures(images, features)[0].float().cpu().numpy()
+        seen = {modality: self._encoded(values, modality) for modality, values in zip(self.axis, (rgb, auxiliary))}
+        return self.head.figures({modality: image for modality, (image, _) in seen.items()},
+                                 {modality: features for modality, (_, features) in seen.items()}
+                                 )[0].float().cpu().numpy()
+
+    def _encoded(self, values: np.ndarray, modality: Modality) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Network input and features. Of a pair one image fails: the other one, the same array, is encoded once."""
+        last = self._last.get(modality)
+        if last is not None and last[0] is values:
+            return last[1:]
+        preprocessing = self.preprocessing.for_image(*values.shape[:2])
+        image = torch.from_numpy(network_input(values, modality, preprocessing))[None].to(self.device)
+        self._last[modality] = (values, image, self.network.encoder(image, modality))
+        return self._last[modality][1:]
 
 
 def _simulated(observer: _Observer, dataset: Dataset, config: EvidenceConfig, rng: np.random.Generator) -> _Items:
@@ -135,7 +154,8 @@ def _simulated(observer: _Observer, dataset: Dataset, config: EvidenceConfig, rn
         rgb, auxiliary = (_viewed(image, flip, zoom) for image in (sample.rgb, sample.auxiliary))
         if pair is not None:
             rgb, auxiliary = pair.apply(rgb, auxiliary, rng=rng)
-        _observe(items, observer, rgb, auxiliary, rng, reference=is_reference, corrupted=not is_reference, each=False)
+        _observe(items, observer, rgb, auxiliary, rng, image=int(index), reference=is_reference,
+                 families=FAMILIES_OF_REFERENCE if is_reference else FAMILIES_OF_QUERY)
     return items
 
 
@@ -145,25 +165,25 @@ def _real(observer: _Observer, group: RealSensors, name: str, rng: np.random.Gen
     items = _Items()
     for index in images.indices:
         sample = images.dataset[index]
-        _observe(items, observer, sample.rgb, sample.auxiliary, rng, reference=True, corrupted=True, each=True)
+        _observe(items, observer, sample.rgb, sample.auxiliary, rng, image=index, reference=True, families=None)
     return items
 
 
 def _observe(items: _Items, observer: _Observer, rgb: np.ndarray, auxiliary: np.ndarray, rng: np.random.Generator, *,
-             reference: bool, corrupted: bool, each: bool) -> None:
-    """Add one clean pair and, if wanted, corrupted ones: one a modality, or one a family."""
+             image: int, reference: bool, families: int | None) -> None:
+    """Add one clean pair, and corrupted ones of so many families of each modality; None for all."""
     if np.isnan(auxiliary).mean() > MOST_HOLES:
         return
-    items.add(observer(rgb, auxiliary), reference=reference)
-    if corrupted:
-        for modality in observer.axis:
-            families = training_families(modality, has_earlier=False)
-            for family in families if each else [families[int(rng.integers(len(families)))]]:
-                severity = int(rng.integers(1, 6))
-                pair = _corrupted(rgb, auxiliary, modality, family, severity, rng)
-                if pair is not None:
-                    items.add(observer(*pair), target=TARGET_OF_SEVERITY[severity],
-                              question=QUESTIONS.index(question_of(family, modality)))
+    items.add(observer(rgb, auxiliary), image=image, reference=reference)
+    for modality in observer.axis:
+        known = training_families(modality, has_earlier=False)
+        for family in known if families is None else rng.permutation(known)[:families]:
+            severity = int(rng.integers(1, 6))
+            pair = _corrupted(rgb, auxiliary, modality, family, severity, rng)
+            if pair is not None:
+                items.add(observer(*pair), image=image, target=TARGET_OF_SEVERITY[severity],
+                          question=QUESTIONS.index(question_of(family, modality)),
+                          signature=signature_name(family, modality, auxiliary, pair[1]))
 
 
 def question_of(family: str, modality: Modality) -> str:
@@ -200,11 +220,12 @@ def _write(path: Path, items: _Items) -> None:
     unfinished = path.with_suffix('.unfinished')
     with unfinished.open('wb') as stream:
         np.savez(stream, figures=np.stack(items.figures), target=np.array(items.target, np.float32),
-                 question=np.array(items.question), reference=np.array(items.reference))
+                 question=np.array(items.question), reference=np.array(items.reference),
+                 image=np.array(items.image), signature=np.array(items.signature))
     unfinished.replace(path)
 
 
 def _read(path: Path, *, weight: float) -> SensorEvidence:
     with np.load(path) as stored:
         return SensorEvidence(path.stem, stored['figures'], stored['target'], stored['question'],
-                              stored['reference'], weight)
+                              stored['reference'], stored['image'], stored['signature'], weight)

@@ -7,8 +7,8 @@ N images of one sensor, F figures, B batch.
 """
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 import math
 
 import numpy as np
@@ -19,12 +19,15 @@ from tqdm import tqdm
 
 from rsgmamba_ros.evaluation.protocols import TARGET_OF_SEVERITY
 from rsgmamba_ros.network.checkpoint import Calibration
-from rsgmamba_ros.network.reliability.profiled.head import ProfiledHead, QUESTIONS
+from rsgmamba_ros.network.reliability.profiled.head import Expectation, MEMBERS_ASKED, ProfiledHead, QUESTIONS
 from rsgmamba_ros.training.calibration import fit_calibration
 from rsgmamba_ros.vocabulary.images import Modality
+from rsgmamba_ros.vocabulary.sensor_profile import Signature
 
 #: Ridge of the regression of the mean distance on RGB's pooled features, as a share of the number of images.
 LEVEL_RIDGE = 0.3
+#: How large the change by a failure is beside that at severity 3, by severity from 0; of mild ones nothing is learned.
+SIZE_OF_SEVERITY = (0.0, 0.0, 0.6, 1.0, 1.3, 1.6)
 #: Departures that no family has are mixed in, so that what nobody trained lowers the reliability, too: their size in
 #: standard deviations of clean images, and the reliability that they deserve at either end.
 SMALLEST_DEPARTURE, GREATEST_DEPARTURE = 2.0, 8.0
@@ -41,6 +44,8 @@ class SensorEvidence:
         target: what the image or pair deserves by what was done to it, (N,) float32 in 0..1; 1 for clean ones.
         question: index in `QUESTIONS` of the one that what was done concerns, (N,) int; -1 for clean ones.
         reference: those of the clean ones that a profile may be made of, (N,) bool, in the order in which they came.
+        image: index of the image that each item shows, (N,) int: clean and corrupted ones of an image have the same.
+        signature: name of the failure as `signatures` has it, (N,) str; empty for clean ones and held-out failures.
         weight: how much the sensor counts in the prior.
     """
 
@@ -49,6 +54,8 @@ class SensorEvidence:
     target: np.ndarray
     question: np.ndarray
     reference: np.ndarray
+    image: np.ndarray
+    signature: np.ndarray
     weight: float = 1.0
 
     @property
@@ -91,7 +98,8 @@ def fit_head(head: ProfiledHead, sensors: Sequence[SensorEvidence], config: Head
     """
     fit_level(head, sensors)
     fit_prior(head, sensors)
-    for index in range(len(head.members_of(QUESTIONS[0]))):
+    fit_signatures(head, sensors)
+    for index in range(len(head.members_of(MEMBERS_ASKED[0]))):
         _fit_member(head, index, sensors, config)
     head.eval()
 
@@ -111,11 +119,14 @@ def calibrate_head(head: ProfiledHead, sensors: Sequence[SensorEvidence], *, cle
     logits: dict[Modality, list[np.ndarray]] = {modality: [] for modality in head.axis}
     severities: dict[Modality, list[np.ndarray]] = {modality: [] for modality in head.axis}
     level, pooled = head.layout['level'].start, head.layout['rgb_pooled']
+    precisions = head.signatures.precisions()
     for sensor in sensors:
         figures = sensor.figures.copy()
         figures[:, level] -= figures[:, pooled] @ head.level_slope.cpu().numpy()
-        references, others = np.flatnonzero(sensor.reference), np.flatnonzero(~sensor.reference)
-        for expected in (None, _expected(head, figures[references])):
+        references = np.flatnonzero(sensor.reference)
+        others = np.flatnonzero(~np.isin(sensor.image, sensor.image[references]))
+        sensor = replace(sensor, figures=figures)
+        for expected in (None, _expected(head, sensor, references, precisions)):
             given = head.logits(torch.from_numpy(figures[others]), head.axis, expected)
             for modality, hit in zip(head.axis, (('rgb', 'alignment'), ('auxiliary', 'alignment', 'scale'))):
                 is_hit = np.isin(sensor.question[others], [QUESTIONS.index(question) for question in hit])
@@ -166,16 +177,17 @@ def _fit_member(head: ProfiledHead, index: int, sensors: Sequence[SensorEvidence
     """Train the members of that index, of all questions at once."""
     rng = np.random.default_rng(config.seed + index)
     torch.manual_seed(config.seed + index)
-    members = {question: head.members_of(question)[index] for question in QUESTIONS}
+    members = {question: head.members_of(question)[index] for question in MEMBERS_ASKED}
     optimizer = torch.optim.AdamW([weight for member in members.values() for weight in member.parameters()],
                                   lr=config.learning_rate, weight_decay=config.weight_decay)
+    precisions = head.signatures.precisions()
     for member in members.values():
         member.train().requires_grad_()  # of an averaged network it is frozen
     for epoch in tqdm(range(config.epochs), desc=f'reliability head, member {index}', unit='epoch'):
         rate = config.learning_rate * 0.5 * (1 + math.cos(math.pi * epoch / config.epochs))
         for group in optimizer.param_groups:
             group['lr'] = rate
-        for question, (departures, has_profile, targets) in _epoch(head, sensors, config, rng).items():
+        for question, (departures, has_profile, targets) in _epoch(head, sensors, config, rng, precisions).items():
             for batch in torch.split(torch.from_numpy(rng.permutation(len(targets))), config.batch_size):
                 logits = members[question](departures[batch], has_profile[batch])
                 loss = F.binary_cross_entropy_with_logits(logits, targets[batch])
@@ -187,20 +199,19 @@ def _fit_member(head: ProfiledHead, index: int, sensors: Sequence[SensorEvidence
 
 
 @torch.no_grad()
-def _epoch(head: ProfiledHead, sensors: Sequence[SensorEvidence], config: HeadFitConfig,
-           rng: np.random.Generator) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
+def _epoch(head: ProfiledHead, sensors: Sequence[SensorEvidence], config: HeadFitConfig, rng: np.random.Generator,
+           precisions: Mapping[str, Tensor]) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
     """For each question departures, whether they are from a profile, and targets, see `Member.forward`."""
-    rows: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {question: [] for question in QUESTIONS}
+    rows: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {question: [] for question in MEMBERS_ASKED}
     for sensor in sensors:
         references = _draw_references(sensor, config, rng)
         has_profile = bool(len(references))
-        others = np.setdiff1d(np.arange(len(sensor.figures)), references)
+        # What a profile knows already, corrupted reference images included, is no lesson.
+        others = np.flatnonzero(~np.isin(sensor.image, sensor.image[references]))
         chosen = rng.permutation(others)[:config.images]
-        expected = _expected(head, sensor.figures[references]) if has_profile else \
-            head.normality.prior
-        for index, question in enumerate(QUESTIONS):
-            if question == 'scale' and not has_profile:
-                continue
+        expected = _expected(head, sensor, references, precisions) if has_profile else \
+            Expectation(*head.normality.prior, head.signatures.discriminants)
+        for index, question in enumerate(MEMBERS_ASKED):
             items = chosen[_concerned(sensor.question[chosen], index)]
             figures, target = _with_unknown(head, question, sensor.figures[items],
                                             np.where(sensor.question[items] == index, sensor.target[items], 1.0),
@@ -238,9 +249,36 @@ def _draw_references(sensor: SensorEvidence, config: HeadFitConfig, rng: np.rand
     return chosen
 
 
-def _expected(head: ProfiledHead, references: np.ndarray) -> tuple[Tensor, Tensor]:
-    values = torch.from_numpy(references)
-    return head.normality.posterior(values.mean(0), values.var(0, unbiased=False), float(len(references)))
+def _expected(head: ProfiledHead, sensor: SensorEvidence, references: np.ndarray,
+              precisions: Mapping[str, Tensor]) -> Expectation:
+    """What a profile of some reference images says."""
+    values = torch.from_numpy(sensor.figures[references])
+    mean, variance = head.normality.posterior(values.mean(0), values.var(0, unbiased=False), float(len(references)))
+    return Expectation(mean, variance, head.signatures.fitted(
+        values.mean(0), signatures_of(sensor, sensor.image[references]), precisions))
+
+
+def signatures_of(sensor: SensorEvidence, images: np.ndarray) -> dict[str, Signature]:
+    """What each failure does to the figures of some images, as if of the severity at which profiles are made.
+
+    Args:
+        images: values of `SensorEvidence.image`.
+    """
+    clean = {int(sensor.image[item]): item for item in np.flatnonzero(sensor.clean)}
+    changes: dict[str, list[np.ndarray]] = {}
+    for item in np.flatnonzero(np.isin(sensor.image, images) & (sensor.signature != '')):
+        size = SIZE_OF_SEVERITY[int(np.abs(np.array(TARGET_OF_SEVERITY) - sensor.target[item]).argmin())]
+        if size:
+            change = sensor.figures[item] - sensor.figures[clean[int(sensor.image[item])]]
+            changes.setdefault(str(sensor.signature[item]), []).append(change / size)
+    return {name: Signature(np.mean(found, axis=0), len(found)) for name, found in changes.items()}
+
+
+@torch.no_grad()
+def fit_signatures(head: ProfiledHead, sensors: Sequence[SensorEvidence]) -> None:
+    """Learn how images of one sensor differ, and what each failure usually does."""
+    head.signatures.set_prior([torch.from_numpy(sensor.figures[sensor.clean]) for sensor in sensors],
+                              [signatures_of(sensor, sensor.image) for sensor in sensors])
 
 
 def _with_unknown(head: ProfiledHead, question: str, figures: np.ndarray, target: np.ndarray, *, has_profile: bool,

@@ -72,9 +72,9 @@ class Bench:
             self.publishers[modality].publish(image_message(
                 self.spoil(modality, pixels), encoding, stamp_ns=stamp_ns, frame_id='camera'))
 
-    def learn(self):
+    def learn(self, timeout_s=20.0):
         future = self.client.call_async(Trigger.Request())
-        self.until(future.done)
+        self.until(future.done, timeout_s)
         return future.result()
 
     def diagnosed(self):
@@ -90,11 +90,21 @@ class Bench:
         self.peer.destroy_node()
 
 
+def rgb_reliability(result: Reliability) -> float:
+    return next(item.reliability for item in result.modalities if item.modality == 'rgb')
+
+
 @pytest.fixture
-def bench(context, checkpoint_file, request, monkeypatch, tmp_path):
-    monkeypatch.setenv('ROS_HOME', str(tmp_path / 'ros_home'))
+def bench(make_bench, monkeypatch):
+    """Benches of a network whose head is a quick stand-in."""
     monkeypatch.setattr(data_path, 'Segmenter', lambda path, **options: Segmenter(
         with_profiled_head(load_checkpoint(path)), **options))
+    return make_bench
+
+
+@pytest.fixture
+def make_bench(context, checkpoint_file, request, monkeypatch, tmp_path):
+    monkeypatch.setenv('ROS_HOME', str(tmp_path / 'ros_home'))
     benches = []
 
     def make(**parameters):
@@ -153,6 +163,23 @@ def test_a_covered_camera_is_refused_and_the_older_profile_stays(bench, tmp_path
     assert not answer.success and 'rgb is covered or dark' in answer.message
     assert path.read_bytes() == content
     robot.until(lambda: robot.results[-1].sensor_profile == str(path))
+
+
+def test_the_shipped_network_learns_a_sensor_and_what_failures_change_on_it(make_bench, tmp_path):
+    path = tmp_path / 'front.yaml'
+    robot = make_bench(checkpoint='lite_nyuv2_13', sensor_profile=str(path), learn_sensor_s=20.0)
+    robot.start()
+    robot.until(lambda: robot.results, 60.0)
+    answer = robot.learn(60.0)
+    assert answer.success, answer.message
+    profile = load_profile(path)
+    assert profile.signatures
+    robot.until(lambda: robot.results[-1].sensor_profile == str(path), 60.0)
+    healthy = rgb_reliability(robot.results[-1])
+    robot.spoil = lambda modality, pixels: pixels // 12 if modality is RGB else pixels
+    before = len(robot.results)
+    robot.until(lambda: len(robot.results) > before + 5, 60.0)
+    assert rgb_reliability(robot.results[-1]) < healthy - 0.2
 
 
 def test_without_images_the_answer_says_that_none_came(bench):

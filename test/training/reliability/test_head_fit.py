@@ -3,13 +3,14 @@ import numpy as np
 import pytest
 import torch
 
-from rsgmamba_ros.network.reliability.profiled.head import ProfiledHead, QUESTIONS
+from rsgmamba_ros.network.reliability.profiled.head import Expectation, ProfiledHead, QUESTIONS
 from rsgmamba_ros.training.reliability.head_fit import (
     calibrate_head,
     fit_head,
     fit_level,
     HeadFitConfig,
     SensorEvidence,
+    signatures_of,
 )
 from rsgmamba_ros.vocabulary.images import Modality
 
@@ -23,12 +24,17 @@ def sensor(head, seed, images=40):
     figures = own + 0.3 * rng.standard_normal((images, head.layout.figures))
     question = np.full(images, -1)
     question[20:] = rng.integers(-1, 2, images - 20)
+    # Reference images come once more, corrupted.
+    image = np.concatenate((np.arange(images), np.arange(20)))
+    figures = np.concatenate((figures, figures[:20]))
+    question = np.concatenate((question, np.arange(20) % 2))
     for index, name in enumerate(('rgb', 'auxiliary')):
         part = head.layout[name]
         figures[question == index, part.start:part.start + 12] += 4.0
     target = np.where(question < 0, 1.0, 0.25).astype(np.float32)
-    reference = np.arange(images) < 20
-    return SensorEvidence(f'sensor {seed}', figures.astype(np.float32), target, question, reference)
+    reference = (question < 0) & (image < 20)
+    signature = np.where(image < 20, np.array(['rgb/gaussian', 'depth/holes', ''])[question], '')
+    return SensorEvidence(f'sensor {seed}', figures.astype(np.float32), target, question, reference, image, signature)
 
 
 @pytest.fixture(scope='module')
@@ -47,21 +53,24 @@ def reliabilities(head, new, expected=None):
 
 def test_a_profile_of_a_new_sensor_tells_its_failures_from_its_look(fitted):
     new = sensor(fitted, 99)
-    references = torch.from_numpy(new.figures[new.reference])
-    expected = fitted.normality.posterior(references.mean(0), references.var(0), 20.0)
+    references = new.figures[new.reference]
+    expected = Expectation(
+        *fitted.normality.posterior(torch.from_numpy(references.mean(0)), torch.from_numpy(references.var(0)), 20.0),
+        fitted.signatures.fitted(torch.from_numpy(references.mean(0)), signatures_of(new, np.arange(20))))
     given = reliabilities(fitted, new, expected)
     for index in range(len(AXIS)):
-        others = ~new.reference & (new.question != index)
-        assert given[new.question == index, index].max() < given[others, index].min()
+        others = (new.image >= 20) & (new.question != index)
+        assert given[(new.image >= 20) & (new.question == index), index].max() < given[others, index].min()
 
 
 def test_the_members_of_a_question_see_no_departure_of_the_other_image(fitted):
     new = sensor(fitted, 7)
+    expected = Expectation(*fitted.normality.prior, fitted.signatures.discriminants)
     part = fitted.layout['auxiliary']
     changed = new.figures.copy()
     changed[:, part] += 3.0
     for figures in (new.figures, changed):
-        departures = fitted.departures(torch.from_numpy(figures), ['rgb'])['rgb']
+        departures = fitted.departures(torch.from_numpy(figures), ['rgb'], expected)['rgb']
         answers = fitted.answers({'rgb': departures}, torch.zeros(len(figures), 1))['rgb']
         if figures is new.figures:
             before = answers
@@ -88,5 +97,15 @@ def test_the_calibration_rises_and_clean_images_keep_a_high_reliability(fitted):
         assert max(curve['y']) > 0.9
 
 
-def test_every_question_has_members_of_its_own(fitted):
-    assert set(fitted.members) == set(QUESTIONS)
+def test_every_question_but_the_scale_has_members_of_its_own(fitted):
+    assert set(fitted.members) == set(QUESTIONS) - {'scale'}
+
+
+def test_a_signature_is_the_change_at_the_severity_of_profiles(fitted):
+    new = sensor(fitted, 5)
+    found = signatures_of(new, np.arange(20))
+    assert {name: signature.images for name, signature in found.items()} == {'rgb/gaussian': 10, 'depth/holes': 10}
+    part = fitted.layout['rgb']
+    change = found['rgb/gaussian'].change[part]
+    np.testing.assert_allclose(change[:12], 4.0, atol=1e-5)
+    assert not change[12:].any()

@@ -23,6 +23,7 @@ from rsgmamba_ros.network.reliability.profiled.departures import chunked, compre
 from rsgmamba_ros.network.reliability.profiled.evidence import AUXILIARY_EVIDENCE, Evidence, rgb_evidence
 from rsgmamba_ros.network.reliability.profiled.normality import Normality
 from rsgmamba_ros.network.reliability.profiled.pair_evidence import pair_evidence
+from rsgmamba_ros.network.reliability.profiled.signatures import Discriminants, PARTS, Signatures
 from rsgmamba_ros.vocabulary.errors import ProfileError
 from rsgmamba_ros.vocabulary.images import Modality
 from rsgmamba_ros.vocabulary.preprocessing import PreprocessingConfig
@@ -37,6 +38,12 @@ DROPOUT = 0.3
 INITIAL_LOGIT = 2.0       # of an untrained head: most images are good
 #: What is asked: is each image as one of its sensor, do the two show the same place, are distances of the right scale?
 QUESTIONS = ('rgb', 'auxiliary', 'alignment', 'scale')
+#: Questions that members answer. Of the scale nothing is known without a profile: only its signatures tell it.
+MEMBERS_ASKED = QUESTIONS[:3]
+#: How much a doubt about the pair counts beside one about an image: it is harder to see, and one of two is at fault.
+SHARE_OF_PAIR = 0.5
+#: How much the members count beside the signatures of a profile; they know failures that have no signature.
+SHARE_OF_MEMBERS = 0.5
 SMALLEST_DOUBT = 1e-6     # 1 - reliability; its logit is finite
 
 
@@ -82,6 +89,21 @@ class Member(nn.Module):
         return logits.squeeze(-1)
 
 
+@dataclass(frozen=True, eq=False)
+class Expectation:
+    """What is expected of the figures of one sensor.
+
+    Attributes:
+        mean: (F,).
+        variance: (F,).
+        discriminants: of its signatures.
+    """
+
+    mean: Tensor
+    variance: Tensor
+    discriminants: Discriminants
+
+
 class ProfiledHead(ReliabilityEstimator):
     """Reliability logits that a sensor profile sharpens.
 
@@ -109,10 +131,14 @@ class ProfiledHead(ReliabilityEstimator):
         self.cell_figures = {'rgb': rgb[2], 'auxiliary': auxiliary[2]}
         self.normality = Normality(self.layout.figures)
         self.register_buffer('level_slope', torch.zeros(pooled))  # of the mean distance on RGB's pooled features
+        self.signatures = Signatures(self.layout.figures, {
+            question: [column for part in parts for column in range(self.layout.figures)[self.layout[part]]]
+            for question, parts in PARTS.items()}, axis[1])
         with torch.no_grad():
-            blank = self.departures(torch.zeros(1, self.layout.figures), QUESTIONS)
+            blank = self.departures(torch.zeros(1, self.layout.figures), MEMBERS_ASKED, Expectation(
+                self.normality.expected, self.normality.variance, self.signatures.discriminants))
         self.members = nn.ModuleDict({question: nn.ModuleList(Member(blank[question].shape[1]) for _ in range(MEMBERS))
-                                      for question in QUESTIONS})
+                                      for question in MEMBERS_ASKED})
 
     def _sizes(self) -> tuple[tuple[int, int, int], ...]:
         """Of RGB, auxiliary and pair: the number of values, of figures of the cells, and of figures a cell."""
@@ -127,6 +153,7 @@ class ProfiledHead(ReliabilityEstimator):
         """See `ReliabilityEstimator`."""
         if profile is None:
             self.normality.forget()
+            self.signatures.forget()
         else:
             if profile.auxiliary is not self.axis[1]:
                 raise ProfileError(f'the sensor profile is of RGB and {profile.auxiliary}; this network is for RGB and '
@@ -136,8 +163,9 @@ class ProfiledHead(ReliabilityEstimator):
                                    f'{self.layout.figures}: it was made with another network. Make it again with '
                                    '`rsgmamba profile`')
             device = self.normality.mean.device
-            self.normality.learn(torch.from_numpy(profile.mean).to(device),
-                                 torch.from_numpy(profile.deviation).to(device), profile.images)
+            mean = torch.from_numpy(profile.mean).to(device)
+            self.normality.learn(mean, torch.from_numpy(profile.deviation).to(device), profile.images)
+            self.signatures.learn(mean, profile.signatures)
         self.profile = profile
 
     def forward(self, images: dict[Modality, Tensor], features: dict[Modality, list[Tensor]]) -> dict[Modality, Tensor]:
@@ -168,13 +196,13 @@ class ProfiledHead(ReliabilityEstimator):
         return torch.cat([parts[name] for name in self.layout.sizes], dim=-1)
 
     def logits(self, figures: Tensor, available: tuple[Modality, ...],
-               expected: tuple[Tensor, Tensor] | None = None) -> dict[Modality, Tensor]:
+               expected: Expectation | None = None) -> dict[Modality, Tensor]:
         """Give the logits of the reliability.
 
         Args:
             figures: (B, F).
             available: modalities.
-            expected: mean and variance of each figure for this sensor, (F,) each; by default the profile's, if any.
+            expected: of this sensor; by default what the profile says, if there is one.
 
         Returns:
             For each available modality (B,).
@@ -183,9 +211,15 @@ class ProfiledHead(ReliabilityEstimator):
         if len(available) > 1:
             questions += QUESTIONS[len(self.axis):]
         is_profiled = expected is not None or self.profile is not None
-        has_profile = torch.full_like(figures[:, :1], float(is_profiled))
-        answers = self.answers(self.departures(figures, questions, expected), has_profile)
-        return self.combined(answers, knows_scale=is_profiled)
+        expected = expected or Expectation(self.normality.expected, self.normality.variance,
+                                           self.signatures.discriminants)
+        asked = [question for question in questions if question in self.members]
+        answers = self.answers(self.departures(figures, asked, expected),
+                               torch.full_like(figures[:, :1], float(is_profiled)))
+        if not is_profiled:
+            return self.combined(answers)
+        return self.combined(answers, {question: self.signatures(figures, question, expected.discriminants)
+                                       for question in questions if self.signatures.of(question)})
 
     def answers(self, departures: Mapping[str, Tensor], has_profile: Tensor) -> dict[str, Tensor]:
         """Departures, see there, and whether they are from a profile, (B, 1) -> for each question the logit, (B,)."""
@@ -196,42 +230,47 @@ class ProfiledHead(ReliabilityEstimator):
         """The networks that answer a question; their logits are averaged."""
         return [cast(Member, member) for member in cast(nn.ModuleList, self.members[question])]
 
-    def combined(self, answers: Mapping[str, Tensor], *, knows_scale: bool) -> dict[Modality, Tensor]:
-        """Answers, (B,) each -> for each modality whose image was asked about the logit of its reliability, (B,).
+    def combined(self, answers: Mapping[str, Tensor], shown: Mapping[str, Tensor] | None = None
+                 ) -> dict[Modality, Tensor]:
+        """For each modality whose image was asked about the logit of its reliability, (B,).
 
         Args:
-            knows_scale: whether the answers are from a profile: without one, nothing is known of the scale.
+            answers: of the members, by question, (B,) each.
+            shown: what `Signatures` says, by question, (B,) each; None without a profile.
         """
-        looks = {modality: answers[name] for name, modality in zip(QUESTIONS, self.axis) if name in answers}
-        logs = {modality: F.logsigmoid(look) for modality, look in looks.items()}
+        shown = shown or {}
+        share = SHARE_OF_MEMBERS if shown else 1.0
+        looks = {modality: share * F.logsigmoid(answers[name]) + (F.logsigmoid(shown[name]) if name in shown else 0.0)
+                 for name, modality in zip(QUESTIONS, self.axis) if name in answers}
+        logs = dict(looks)
         if len(looks) > 1:
             rgb, auxiliary = self.axis
+            # An unreliable image is no evidence against the one that it is compared with.
+            alignment = F.logsigmoid(shown.get('alignment', answers['alignment']))
             for modality, other in ((rgb, auxiliary), (auxiliary, rgb)):
-                # An unreliable image is no evidence against the one that it is compared with.
-                logs[modality] = logs[modality] + torch.sigmoid(looks[other]) * F.logsigmoid(answers['alignment'])
-            if knows_scale:
-                logs[auxiliary] = logs[auxiliary] + torch.sigmoid(looks[rgb]) * F.logsigmoid(answers['scale'])
+                logs[modality] = logs[modality] + SHARE_OF_PAIR * looks[other].exp() * alignment
+            if 'scale' in shown:
+                logs[auxiliary] = logs[auxiliary] + SHARE_OF_PAIR * looks[rgb].exp() * F.logsigmoid(shown['scale'])
         return {modality: value - torch.log(-torch.expm1(value.clamp_max(-SMALLEST_DOUBT)))
                 for modality, value in logs.items()}
 
     def departures(self, figures: Tensor, questions: Sequence[str],
-                   expected: tuple[Tensor, Tensor] | None = None) -> dict[str, Tensor]:
+                   expected: Expectation) -> dict[str, Tensor]:
         """What the members see: how far the figures lie from what is expected and from what is normal over sensors.
 
         Args:
             figures: (B, F).
-            questions: some of `QUESTIONS`.
-            expected: mean and variance of each figure, (F,) each, in place of the profile's, in training.
+            questions: some of `MEMBERS_ASKED`.
+            expected: of this sensor.
 
         Returns:
             For each question (B, inputs), float32.
         """
-        mean, variance = expected or (self.normality.expected, self.normality.variance)
+        mean, variance = expected.mean, expected.variance
         own = (figures - mean) * variance.rsqrt()
         common = self.normality(figures)[1]
-        ways = {'alignment': self._departures_of_alignment, 'scale': self._departures_of_scale}
-        return {question: ways.get(question, self._departures_of_look)(question, figures, own, common, mean)
-                for question in questions}
+        return {question: (self._departures_of_alignment if question == 'alignment' else self._departures_of_look)(
+            question, figures, own, common, mean) for question in questions}
 
     def _departures_of_look(self, question: str, figures: Tensor, own: Tensor, common: Tensor, mean: Tensor) -> Tensor:
         values, parts = self.layout[question], []
@@ -249,11 +288,6 @@ class ProfiledHead(ReliabilityEstimator):
         peaks = self.layout['peaks']
         return torch.cat((match_of(figures[:, self.layout['landscapes']], usual), figures[:, peaks],
                           compressed(own[:, peaks]), compressed(common[:, peaks])), dim=-1)
-
-    def _departures_of_scale(self, question: str, figures: Tensor, own: Tensor, common: Tensor, mean: Tensor) -> Tensor:
-        parts = [self.layout[name] for name in ('level', 'pair')]
-        return torch.cat([compressed(departures[:, part]) for departures in (own, own.abs(), common)
-                          for part in parts], dim=-1)
 
 
 def _unit_rgb(images: Tensor) -> Tensor:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from rsgmamba_ros.network.reliability.profiled.head import ProfiledHead, QUESTIONS
+from rsgmamba_ros.network.reliability.profiled.head import Expectation, ProfiledHead, QUESTIONS
 from rsgmamba_ros.vocabulary.errors import ProfileError
 from rsgmamba_ros.vocabulary.images import Modality
 from rsgmamba_ros.vocabulary.sensor_profile import SensorProfile
@@ -40,35 +40,47 @@ def test_each_available_modality_gets_a_logit(head):
         assert set(alone) == {modality} and alone[modality].shape == (2,)
 
 
+def expectation(head):
+    return Expectation(*head.normality.prior, head.signatures.discriminants)
+
+
 def test_a_modality_alone_is_estimated_as_its_look_says(head):
     images, features = observed()
     figures = head.figures({Modality.RGB: images[Modality.RGB]}, {Modality.RGB: features[Modality.RGB]})
-    answers = head.answers(head.departures(figures, ['rgb']), torch.zeros(2, 1))
+    answers = head.answers(head.departures(figures, ['rgb'], expectation(head)), torch.zeros(2, 1))
     logits = head({Modality.RGB: images[Modality.RGB]}, {Modality.RGB: features[Modality.RGB]})
     torch.testing.assert_close(logits[Modality.RGB], answers['rgb'], rtol=1e-3, atol=1e-3)
 
 
+def said(**logits):
+    """The same certain logit for every question, but for those that are given."""
+    return {question: torch.tensor([logits.get(question, 6.0)]) for question in QUESTIONS}
+
+
 def test_displaced_images_lose_reliability_both_and_a_wrong_scale_only_depth(head):
-    fine = {question: torch.full((1,), 6.0) for question in QUESTIONS}
-    before = head.combined(fine, knows_scale=True)
-    displaced = head.combined({**fine, 'alignment': torch.full((1,), -3.0)}, knows_scale=True)
-    scaled = head.combined({**fine, 'scale': torch.full((1,), -3.0)}, knows_scale=True)
+    before = head.combined(said(), said())
+    displaced = head.combined(said(), said(alignment=-6.0))
+    scaled = head.combined(said(), said(scale=-6.0))
     assert all(displaced[modality] < before[modality] - 3 for modality in AXIS)
     assert scaled[Modality.DEPTH] < before[Modality.DEPTH] - 3
     assert scaled[Modality.RGB] == before[Modality.RGB]
 
 
-def test_without_a_profile_the_scale_says_nothing(head):
-    answers = {**{question: torch.full((1,), 6.0) for question in QUESTIONS}, 'scale': torch.full((1,), -9.0)}
-    assert head.combined(answers, knows_scale=False)[Modality.DEPTH] > 4
+def test_without_a_profile_the_members_tell_the_alignment_and_nothing_tells_the_scale(head):
+    assert head.combined(said(scale=-9.0))[Modality.DEPTH] > 4
+    assert head.combined(said(alignment=-9.0))[Modality.DEPTH] < -4
+
+
+def test_either_the_members_or_a_signature_can_tell_a_failure(head):
+    assert head.combined(said(auxiliary=-9.0), said())[Modality.DEPTH] < -4
+    assert head.combined(said(), said(auxiliary=-9.0))[Modality.DEPTH] < -4
 
 
 def test_an_unreliable_image_is_no_evidence_against_the_other_one(head):
-    answers = {'rgb': torch.tensor([-8.0]), 'auxiliary': torch.tensor([6.0]), 'alignment': torch.tensor([-5.0]),
-               'scale': torch.tensor([6.0])}
-    logits = head.combined(answers, knows_scale=False)
-    assert logits[Modality.DEPTH] > 4
-    assert logits[Modality.RGB] < -7
+    for shown in (None, said(rgb=-8.0, alignment=-5.0)):
+        logits = head.combined(said(rgb=-8.0, alignment=-5.0), shown)
+        assert logits[Modality.DEPTH] > 4
+        assert logits[Modality.RGB] < -7
 
 
 def test_a_profile_changes_the_estimate_and_none_takes_it_back(head):

@@ -17,23 +17,8 @@ from rsgmamba_ros.ops.cpu.sharing import CpuSharing
 from rsgmamba_ros.ros import qos
 from rsgmamba_ros.ros.conversions import image_message, stamp_message
 from rsgmamba_ros.ros.segmentation import data_path
-from test.ros.segmentation.bench import Bench
 
 RGB = np.random.default_rng(0).integers(20, 230, (48, 64, 3), dtype=np.uint8)
-
-
-@pytest.fixture
-def bench(context, checkpoint_file, request):
-    benches = []
-
-    def make(**parameters):
-        namespace = '/' + request.node.name.split('[')[0]
-        benches.append(Bench(namespace, **{'checkpoint': str(checkpoint_file), **parameters}))
-        return benches[-1]
-
-    yield make
-    for one in benches:
-        one.close()
 
 
 @pytest.mark.parametrize('content', [b'', b'not a checkpoint', None])

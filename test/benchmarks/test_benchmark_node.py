@@ -18,7 +18,8 @@ def run(script, *options, domain):
     result = subprocess.run([sys.executable, str(FOLDER / script), *options, '--json'], capture_output=True, text=True,
                             env=environment, check=False)
     assert result.stdout, result.stderr
-    return result.returncode, json.loads(result.stdout)
+    # DDS writes to the standard output, too, before the figures.
+    return result.returncode, json.loads(result.stdout[result.stdout.index('{\n'):])
 
 
 @pytest.fixture

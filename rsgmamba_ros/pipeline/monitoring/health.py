@@ -127,6 +127,8 @@ class HealthMonitor:
         if segmentation.stamp_ns:
             self._latencies_s.append((now_ns, (now_ns - segmentation.stamp_ns) / NS_PER_S))
         for modality, reliability in segmentation.reliability.items():
+            if modality not in self._inputs:
+                continue  # the network knows it, but no topic brings it
             self._inputs[modality].advice = now_ns, reliability.advice
             if reliability.used:
                 self._inputs[modality].reliabilities.append((now_ns, reliability.reliability))

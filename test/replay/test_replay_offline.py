@@ -81,7 +81,8 @@ def test_the_number_of_threads_is_that_of_the_command_line(bag, checkpoint, tmp_
     try:
         with patch('rsgmamba_ros.replay.session.ReplaySession.run', lambda session, **_: {
                 'miou': None, 'bundles': 0, 'missed': 0, 'expected': 0, 'complete': True, 'skipped': {},
-                'failures': {}, 'advice': {}, 'segmented': 0, 'score': None, 'bag': {'damage': [], 'is_whole': True, 'lost': 0}}):
+                'failures': {}, 'advice': {}, 'segmented': 0, 'score': None,
+                'bag': {'damage': [], 'is_whole': True, 'lost': 0}}):
             assert main(['replay', str(bag), '--checkpoint', str(checkpoint), '--out', str(tmp_path), '--device', 'cpu',
                          '--threads', str(before + 1)]) == 0
         assert torch.get_num_threads() == before + 1

@@ -1,4 +1,4 @@
-"""A sensor profile: what the healthy images of one pair of cameras look like. Statistics, no images; some 10 kB.
+"""A sensor profile: what the healthy images of one pair of cameras look like. Statistics, no images; some 30 kB.
 
 It is measured on a small set of clean reference images and tells a reliability head what is normal for this sensor. The
 file is YAML: facts that people can read, and the statistics as numbers of half precision, compressed, in base64.
@@ -22,7 +22,7 @@ from rsgmamba_ros.vocabulary.errors import ProfileError
 from rsgmamba_ros.vocabulary.images import AUXILIARY_MODALITIES, Modality
 
 VERSION = 2
-#: Files are some ten kilobytes; a larger one is no profile.
+#: Files have some 30 kB; a larger one is no profile.
 LARGEST_FILE_BYTES = 1_000_000
 #: Fewer reference images tell too little of how much images of one sensor differ.
 FEWEST_IMAGES = 5
@@ -123,7 +123,7 @@ def load_profile(path: str | Path) -> SensorProfile:
     path = Path(path)
     try:
         if path.stat().st_size > LARGEST_FILE_BYTES:
-            raise ProfileError(f'{path} has {path.stat().st_size} bytes; a sensor profile has some ten thousand')
+            raise ProfileError(f'{path} has {path.stat().st_size} bytes; a sensor profile has some thirty thousand')
         content: Any = yaml.safe_load(path.read_text(encoding='utf-8'))
     except OSError as error:
         raise ProfileError(f'cannot read the sensor profile {path}: {error.strerror}. Make one with '

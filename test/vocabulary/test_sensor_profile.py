@@ -121,7 +121,7 @@ def test_a_file_that_is_no_profile_is_refused(tmp_path, content):
 def test_a_large_file_is_refused_before_it_is_read(tmp_path):
     path = tmp_path / 'large.yaml'
     path.write_bytes(b' ' * (LARGEST_FILE_BYTES + 1))
-    with pytest.raises(ProfileError, match='a sensor profile has some ten thousand'):
+    with pytest.raises(ProfileError, match='a sensor profile has some thirty thousand'):
         load_profile(path)
 
 

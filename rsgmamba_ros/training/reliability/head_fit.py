@@ -91,7 +91,7 @@ class HeadFitConfig:
 
 
 def fit_head(head: ProfiledHead, sensors: Sequence[SensorEvidence], config: HeadFitConfig) -> None:
-    """Fit what is normal over sensors, then train the members.
+    """Fit what is normal over sensors and the usual signatures, then train the members.
 
     Args:
         sensors: their figures get the level that RGB does not explain; nothing else in them changes.
@@ -180,14 +180,13 @@ def _fit_member(head: ProfiledHead, index: int, sensors: Sequence[SensorEvidence
     members = {question: head.members_of(question)[index] for question in MEMBERS_ASKED}
     optimizer = torch.optim.AdamW([weight for member in members.values() for weight in member.parameters()],
                                   lr=config.learning_rate, weight_decay=config.weight_decay)
-    precisions = head.signatures.precisions()
     for member in members.values():
         member.train().requires_grad_()  # of an averaged network it is frozen
     for epoch in tqdm(range(config.epochs), desc=f'reliability head, member {index}', unit='epoch'):
         rate = config.learning_rate * 0.5 * (1 + math.cos(math.pi * epoch / config.epochs))
         for group in optimizer.param_groups:
             group['lr'] = rate
-        for question, (departures, has_profile, targets) in _epoch(head, sensors, config, rng, precisions).items():
+        for question, (departures, has_profile, targets) in _epoch(head, sensors, config, rng).items():
             for batch in torch.split(torch.from_numpy(rng.permutation(len(targets))), config.batch_size):
                 logits = members[question](departures[batch], has_profile[batch])
                 loss = F.binary_cross_entropy_with_logits(logits, targets[batch])
@@ -199,8 +198,8 @@ def _fit_member(head: ProfiledHead, index: int, sensors: Sequence[SensorEvidence
 
 
 @torch.no_grad()
-def _epoch(head: ProfiledHead, sensors: Sequence[SensorEvidence], config: HeadFitConfig, rng: np.random.Generator,
-           precisions: Mapping[str, Tensor]) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
+def _epoch(head: ProfiledHead, sensors: Sequence[SensorEvidence], config: HeadFitConfig,
+           rng: np.random.Generator) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
     """For each question departures, whether they are from a profile, and targets, see `Member.forward`."""
     rows: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {question: [] for question in MEMBERS_ASKED}
     for sensor in sensors:
@@ -209,14 +208,14 @@ def _epoch(head: ProfiledHead, sensors: Sequence[SensorEvidence], config: HeadFi
         # What a profile knows already, corrupted reference images included, is no lesson.
         others = np.flatnonzero(~np.isin(sensor.image, sensor.image[references]))
         chosen = rng.permutation(others)[:config.images]
-        expected = _expected(head, sensor, references, precisions) if has_profile else \
-            Expectation(*head.normality.prior, head.signatures.discriminants)
+        mean, variance = _posterior(head, torch.from_numpy(sensor.figures[references])) if has_profile else \
+            head.normality.prior
         for index, question in enumerate(MEMBERS_ASKED):
             items = chosen[_concerned(sensor.question[chosen], index)]
             figures, target = _with_unknown(head, question, sensor.figures[items],
                                             np.where(sensor.question[items] == index, sensor.target[items], 1.0),
                                             has_profile=has_profile, config=config, rng=rng)
-            departures = head.departures(torch.from_numpy(figures), [question], expected)[question]
+            departures = head.departures(torch.from_numpy(figures), [question], mean, variance)[question]
             rows[question].append((departures, torch.full((len(items), 1), float(has_profile)),
                                    torch.from_numpy(target).float()))
     return {question: (torch.cat([row[0] for row in found]), torch.cat([row[1] for row in found]),
@@ -253,9 +252,13 @@ def _expected(head: ProfiledHead, sensor: SensorEvidence, references: np.ndarray
               precisions: Mapping[str, Tensor]) -> Expectation:
     """What a profile of some reference images says."""
     values = torch.from_numpy(sensor.figures[references])
-    mean, variance = head.normality.posterior(values.mean(0), values.var(0, unbiased=False), float(len(references)))
-    return Expectation(mean, variance, head.signatures.fitted(
+    return Expectation(*_posterior(head, values), head.signatures.fitted(
         values.mean(0), signatures_of(sensor, sensor.image[references]), precisions))
+
+
+def _posterior(head: ProfiledHead, references: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance to expect after some reference images, (images, F) -> (F,) each."""
+    return head.normality.posterior(references.mean(0), references.var(0, unbiased=False), float(len(references)))
 
 
 def signatures_of(sensor: SensorEvidence, images: np.ndarray) -> dict[str, Signature]:

@@ -65,12 +65,11 @@ def test_a_profile_of_a_new_sensor_tells_its_failures_from_its_look(fitted):
 
 def test_the_members_of_a_question_see_no_departure_of_the_other_image(fitted):
     new = sensor(fitted, 7)
-    expected = Expectation(*fitted.normality.prior, fitted.signatures.discriminants)
     part = fitted.layout['auxiliary']
     changed = new.figures.copy()
     changed[:, part] += 3.0
     for figures in (new.figures, changed):
-        departures = fitted.departures(torch.from_numpy(figures), ['rgb'], expected)['rgb']
+        departures = fitted.departures(torch.from_numpy(figures), ['rgb'], *fitted.normality.prior)['rgb']
         answers = fitted.answers({'rgb': departures}, torch.zeros(len(figures), 1))['rgb']
         if figures is new.figures:
             before = answers

@@ -135,8 +135,7 @@ class ProfiledHead(ReliabilityEstimator):
             question: [column for part in parts for column in range(self.layout.figures)[self.layout[part]]]
             for question, parts in PARTS.items()}, axis[1])
         with torch.no_grad():
-            blank = self.departures(torch.zeros(1, self.layout.figures), MEMBERS_ASKED, Expectation(
-                self.normality.expected, self.normality.variance, self.signatures.discriminants))
+            blank = self.departures(torch.zeros(1, self.layout.figures), MEMBERS_ASKED, *self.normality.prior)
         self.members = nn.ModuleDict({question: nn.ModuleList(Member(blank[question].shape[1]) for _ in range(MEMBERS))
                                       for question in MEMBERS_ASKED})
 
@@ -214,7 +213,7 @@ class ProfiledHead(ReliabilityEstimator):
         expected = expected or Expectation(self.normality.expected, self.normality.variance,
                                            self.signatures.discriminants)
         asked = [question for question in questions if question in self.members]
-        answers = self.answers(self.departures(figures, asked, expected),
+        answers = self.answers(self.departures(figures, asked, expected.mean, expected.variance),
                                torch.full_like(figures[:, :1], float(is_profiled)))
         if not is_profiled:
             return self.combined(answers)
@@ -255,18 +254,18 @@ class ProfiledHead(ReliabilityEstimator):
                 for modality, value in logs.items()}
 
     def departures(self, figures: Tensor, questions: Sequence[str],
-                   expected: Expectation) -> dict[str, Tensor]:
+                   mean: Tensor, variance: Tensor) -> dict[str, Tensor]:
         """What the members see: how far the figures lie from what is expected and from what is normal over sensors.
 
         Args:
             figures: (B, F).
             questions: some of `MEMBERS_ASKED`.
-            expected: of this sensor.
+            mean: expected of each figure, (F,).
+            variance: likewise.
 
         Returns:
             For each question (B, inputs), float32.
         """
-        mean, variance = expected.mean, expected.variance
         own = (figures - mean) * variance.rsqrt()
         common = self.normality(figures)[1]
         return {question: (self._departures_of_alignment if question == 'alignment' else self._departures_of_look)(

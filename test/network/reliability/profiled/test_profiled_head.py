@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from rsgmamba_ros.network.reliability.profiled.head import Expectation, ProfiledHead, QUESTIONS
+from rsgmamba_ros.network.reliability.profiled.head import ProfiledHead, QUESTIONS
 from rsgmamba_ros.vocabulary.errors import ProfileError
 from rsgmamba_ros.vocabulary.images import Modality
 from rsgmamba_ros.vocabulary.sensor_profile import SensorProfile
@@ -40,14 +40,10 @@ def test_each_available_modality_gets_a_logit(head):
         assert set(alone) == {modality} and alone[modality].shape == (2,)
 
 
-def expectation(head):
-    return Expectation(*head.normality.prior, head.signatures.discriminants)
-
-
 def test_a_modality_alone_is_estimated_as_its_look_says(head):
     images, features = observed()
     figures = head.figures({Modality.RGB: images[Modality.RGB]}, {Modality.RGB: features[Modality.RGB]})
-    answers = head.answers(head.departures(figures, ['rgb'], expectation(head)), torch.zeros(2, 1))
+    answers = head.answers(head.departures(figures, ['rgb'], *head.normality.prior), torch.zeros(2, 1))
     logits = head({Modality.RGB: images[Modality.RGB]}, {Modality.RGB: features[Modality.RGB]})
     torch.testing.assert_close(logits[Modality.RGB], answers['rgb'], rtol=1e-3, atol=1e-3)
 

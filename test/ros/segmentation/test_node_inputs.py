@@ -17,8 +17,8 @@ RGB = np.random.default_rng(0).integers(20, 230, (48, 64, 3), dtype=np.uint8)
 
 
 @pytest.fixture
-def talkative(bench):
-    """Makes a `bench` that keeps the diagnostics of ten a second."""
+def diagnosed(bench):
+    """Makes a `bench` that keeps its diagnostics, which come ten times a second."""
     def make(**parameters):
         made = bench(diagnostics_period_s=0.1, **parameters)
         made.diagnostics = []
@@ -49,16 +49,16 @@ def reliability(one):
             for info in one.node.get_subscriptions_info_by_topic(one.node.resolve_topic_name('rgb/image'))}
 
 
-def test_a_topic_without_a_publisher_is_named_and_so_is_the_camera(talkative):
-    one = talkative()
+def test_a_topic_without_a_publisher_is_named_and_so_is_the_camera(diagnosed):
+    one = diagnosed()
     one.start()
     topic = one.node.resolve_topic_name('rgb/image')
     one.wait_until(lambda: any(f'nobody publishes on {topic}' in text for text in messages(one, 'rgb')))
     assert {status.hardware_id for status in one.diagnostics[-1].status if status.name.endswith(': rgb')} == {topic}
 
 
-def test_a_node_of_the_same_name_and_one_that_publishes_the_same_are_named(talkative, another_process):
-    one = talkative()
+def test_a_node_of_the_same_name_and_one_that_publishes_the_same_are_named(diagnosed, another_process):
+    one = diagnosed()
     one.start()
     twin = rclpy.create_node('segmentation', namespace=one.node.get_namespace(), context=another_process.context)
     one.wait_until(lambda: any('is called' in text for text in messages(one, 'output')))
@@ -67,8 +67,8 @@ def test_a_node_of_the_same_name_and_one_that_publishes_the_same_are_named(talka
     one.wait_until(lambda: any('/other publishes on' in text for text in messages(one, 'output')))
 
 
-def test_input_qos_follows_the_publishers_and_no_image_is_lost_or_doubled_by_the_change(talkative, monkeypatch):
-    one = talkative()
+def test_input_qos_follows_the_publishers_and_no_image_is_lost_or_doubled_by_the_change(diagnosed, monkeypatch):
+    one = diagnosed()
     arrived = []
     one.start()
     diagnostics = one.node._data_path._diagnostics
@@ -92,9 +92,9 @@ def test_input_qos_follows_the_publishers_and_no_image_is_lost_or_doubled_by_the
     assert sorted(set(arrived)) == sorted(arrived)
 
 
-def test_an_override_of_the_reliability_is_stronger_than_auto(talkative, request):
+def test_an_override_of_the_reliability_is_stronger_than_auto(diagnosed, request):
     topic = f'/{request.node.name}/rgb/image'
-    one = talkative(**{f'qos_overrides.{topic}.subscription.reliability': 'best_effort'})
+    one = diagnosed(**{f'qos_overrides.{topic}.subscription.reliability': 'best_effort'})
     one.peer.create_publisher(Image, 'rgb/image', qos.RELIABLE)
     one.start()
     end = time.monotonic() + 1.2  # two looks at the publishers
@@ -102,9 +102,9 @@ def test_an_override_of_the_reliability_is_stronger_than_auto(talkative, request
     assert reliability(one) == {ReliabilityPolicy.BEST_EFFORT}
 
 
-def test_images_that_are_lost_on_the_way_are_said_once_with_the_path_of_the_profile(talkative, capfd, monkeypatch):
+def test_images_that_are_lost_on_the_way_are_said_once_with_the_path_of_the_profile(diagnosed, capfd, monkeypatch):
     monkeypatch.setattr('rsgmamba_ros.ros.segmentation.diagnostics._START_UP_S', 0.0)
-    one = talkative()
+    one = diagnosed()
     one.start()
     rgb = one.matched(one.peer.create_publisher(Image, 'rgb/image', qos.SENSOR_DATA))
     lines: list[str] = []
@@ -125,8 +125,8 @@ def test_images_that_are_lost_on_the_way_are_said_once_with_the_path_of_the_prof
     assert path.is_file() and path.is_absolute()
 
 
-def test_the_overlay_is_published_compressed_too(talkative):
-    one = talkative()
+def test_the_overlay_is_published_compressed_too(diagnosed):
+    one = diagnosed()
     one.start()
     overlays = []
     one.peer.create_subscription(CompressedImage, 'segmentation/overlay/compressed', overlays.append, qos.RESULT)
